@@ -1,0 +1,1 @@
+pub fn generate(_: &prost_reflect::DescriptorPool) -> String { String::new() }
