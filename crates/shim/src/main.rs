@@ -1,1 +1,192 @@
-fn main() {}
+//! raftsman-shim owns one container: it starts it, keeps its output and its exit code on disk, and
+//! ends it when it is told to or when the node has been cut off for too long. It needs no agent
+//! while it runs, so an agent may be killed or upgraded and loses nothing.
+//!
+//! `raftsman-shim DIR`: DIR is the directory of one container start, see `record.rs`. An agent passes
+//! the locked file `DIR/lock` as descriptor 3. On stdout the shim prints one line, `started` or
+//! `exited`, when that is durable; then it has nothing more to say to its parent.
+//!
+//! Everything that the agent knows of a container it reads from these files, never from memory.
+
+mod clock;
+mod launch;
+mod output;
+mod reaper;
+mod record;
+mod spec;
+mod supervise;
+
+use std::ffi::CString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use launch::CannotRun;
+use output::Files;
+use record::{Exit, Start};
+use spec::Spec;
+use supervise::{Rules, Sources};
+
+/// The descriptor on which the agent hands over the lock.
+const LOCK_FD: i32 = 3;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let (Some(dir), None) = (arguments.next(), arguments.next()) else {
+        eprintln!("usage: raftsman-shim DIRECTORY (the agent starts it; see raftsman agent)");
+        return ExitCode::from(2);
+    };
+    match own(&PathBuf::from(dir)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("raftsman-shim: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The container's whole life.
+fn own(dir: &Path) -> Result<(), String> {
+    let during = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
+    leave_the_agent();
+    // SAFETY: no pointers; fails harmlessly where the shim was started by hand.
+    unsafe { libc::fcntl(LOCK_FD, libc::F_SETFD, libc::FD_CLOEXEC) };
+    let bytes = std::fs::read(dir.join("spec")).map_err(during("spec"))?;
+    let spec = Spec::parse(&bytes)?;
+    let control = open_control(dir).map_err(during("control"))?;
+    let mut files = Files::create(dir.to_owned(), spec.output_bytes_max, spec.output_files_max)
+        .map_err(during("output"))?;
+    let signals = supervise::listen_for_signals().map_err(during("signals"))?;
+
+    let waiting = launch::fork(&spec).map_err(during("fork"))?;
+    let first_pid = waiting.pid;
+    let start = start_record(first_pid).map_err(during("start"))?;
+    record::write_durably(dir, "start", &start.text()).map_err(during("start"))?;
+    let exit = match waiting.release().map_err(during("start"))? {
+        Err(failure) => never_ran(failure, start.started_ns),
+        Ok((stdout, stderr)) => {
+            tell("started");
+            let rules = Rules {
+                first_pid,
+                grace_ms: spec.grace_ms,
+                fence: spec.fence.as_ref(),
+            };
+            let sources = Sources {
+                stdout,
+                stderr,
+                control,
+                signals,
+            };
+            let outcome =
+                supervise::supervise(sources, rules, &mut files).map_err(during("supervise"))?;
+            exit_of(&outcome, start.started_ns, &spec, files.lost_bytes)
+        }
+    };
+    files.sync().map_err(during("output"))?;
+    record::write_durably(dir, "exit", &exit.text()).map_err(during("exit"))?;
+    tell("exited");
+    Ok(())
+}
+
+/// No signal, terminal or working directory of the agent's may reach into a container's life.
+fn leave_the_agent() {
+    // SAFETY: plain calls; the path is a C string.
+    unsafe {
+        libc::setsid();
+        libc::chdir(c"/".as_ptr());
+        libc::signal(libc::SIGHUP, libc::SIG_IGN);
+        libc::signal(libc::SIGINT, libc::SIG_IGN);
+        libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
+    }
+}
+
+/// The FIFO is opened for both directions, so that it has no end when a writer leaves.
+fn open_control(dir: &Path) -> io::Result<File> {
+    let path = dir.join("control");
+    let name = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the path is a C string.
+    if unsafe { libc::mkfifo(name.as_ptr(), 0o600) } != 0 {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            return Err(error);
+        }
+    }
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+}
+
+fn start_record(first_pid: i32) -> io::Result<Start> {
+    let own = i32::try_from(std::process::id()).expect("a pid is a pid_t");
+    Ok(Start {
+        pid: first_pid,
+        pid_start: clock::process_start(first_pid)?,
+        shim_pid: own,
+        shim_start: clock::process_start(own)?,
+        boot_id: clock::boot_id()?,
+        started_ns: clock::wall_ns(),
+    })
+}
+
+fn never_ran(failure: CannotRun, started_ns: i128) -> Exit {
+    Exit {
+        code: failure.code,
+        signal: 0,
+        started_ns,
+        finished_ns: clock::wall_ns(),
+        reason: "ContainerCannotRun",
+        message: format!("unable to start container process: {}", failure.message),
+    }
+}
+
+fn exit_of(outcome: &supervise::Outcome, started_ns: i128, spec: &Spec, lost: u64) -> Exit {
+    let mut message = String::new();
+    if let (true, Some(fence)) = (outcome.fenced, &spec.fence) {
+        message = format!(
+            "the node's lease was not renewed for {} s, so the container was ended",
+            fence.after_ms / 1000
+        );
+    }
+    if lost > 0 {
+        let separator = if message.is_empty() { "" } else { "; " };
+        message += &format!("{separator}{lost} bytes of output could not be stored");
+    }
+    let reason = match (outcome.fenced, outcome.ended.code) {
+        (true, _) => "NodeUnreachable",
+        (false, 0) => "Completed",
+        (false, _) => "Error",
+    };
+    Exit {
+        code: outcome.ended.code,
+        signal: outcome.ended.signal,
+        started_ns,
+        finished_ns: outcome.finished_ns,
+        reason,
+        message,
+    }
+}
+
+/// One word to the agent, which may be gone: the files say the same.
+fn tell(word: &str) {
+    let mut stdout = io::stdout();
+    if writeln!(stdout, "{word}")
+        .and_then(|()| stdout.flush())
+        .is_err()
+    {
+        return;
+    }
+    if word == "exited" {
+        return;
+    }
+    // The parent reads to the end of this pipe; holding it open would keep it waiting.
+    if let Ok(nothing) = OpenOptions::new().write(true).open("/dev/null") {
+        // SAFETY: both are descriptors of this process.
+        unsafe { libc::dup2(nothing.as_raw_fd(), 1) };
+    }
+}

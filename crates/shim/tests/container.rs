@@ -1,0 +1,307 @@
+//! The real shim with real processes: what lies in its directory afterwards.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+struct Container {
+    dir: PathBuf,
+    shim: Child,
+    words: BufReader<std::process::ChildStdout>,
+}
+
+impl Container {
+    fn start(name: &str, script: &str, more: &[&str]) -> Container {
+        Container::start_args(name, &["/bin/sh", "-c", script], more)
+    }
+
+    fn start_args(name: &str, args: &[&str], more: &[&str]) -> Container {
+        let dir = std::env::temp_dir().join(format!("raftsman-shim-{}-{name}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let mut spec = Vec::new();
+        for field in args
+            .iter()
+            .map(|arg| format!("arg={arg}"))
+            .chain(more.iter().map(ToString::to_string))
+        {
+            spec.extend_from_slice(field.as_bytes());
+            spec.push(0);
+        }
+        fs::write(dir.join("spec"), spec).unwrap();
+        let mut shim = Command::new(env!("CARGO_BIN_EXE_raftsman-shim"))
+            .arg(&dir)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let words = BufReader::new(shim.stdout.take().unwrap());
+        Container { dir, shim, words }
+    }
+
+    fn word(&mut self) -> String {
+        let mut line = String::new();
+        self.words.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    fn stop(&self, grace_ms: u64) {
+        let mut control = fs::OpenOptions::new()
+            .write(true)
+            .open(self.dir.join("control"))
+            .unwrap();
+        writeln!(control, "stop {grace_ms}").unwrap();
+    }
+
+    fn record(&self, name: &str) -> BTreeMap<String, String> {
+        fs::read_to_string(self.dir.join(name))
+            .unwrap()
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    /// Waits for the shim's end and gives code, reason and message.
+    fn end(&mut self) -> (String, String, String) {
+        self.shim.wait().unwrap();
+        let mut exit = self.record("exit");
+        let mut take = |key: &str| exit.remove(key).unwrap();
+        (take("code"), take("reason"), take("message"))
+    }
+
+    /// The stored output without its times: `stdout F text`.
+    fn output(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.dir.join("output.0")).unwrap();
+        text.lines()
+            .map(|line| line.split_once(' ').unwrap().1.to_owned())
+            .collect()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = self.shim.kill();
+        let _ = self.shim.wait();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn pid_of(container: &Container) -> i32 {
+    container.record("start")["pid"].parse().unwrap()
+}
+
+fn is_running(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat[stat.rfind(')').unwrap()..].starts_with(") Z"))
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within 10 s: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn ok(code: &str, reason: &str) -> (String, String, String) {
+    (code.to_owned(), reason.to_owned(), String::new())
+}
+
+#[test]
+fn output_exit_code_and_times_are_kept() {
+    let script = "echo out; echo err >&2; pwd; echo $A; cat; printf half; exit 3";
+    let mut container = Container::start("kept", script, &["env=A=1 2", "cwd=/tmp"]);
+    assert_eq!(container.word(), "started");
+    assert_eq!(container.end(), ok("3", "Error"));
+    let mut output = container.output();
+    output.sort();
+    assert_eq!(
+        output,
+        [
+            "stderr F err",
+            "stdout F /tmp",
+            "stdout F 1 2",
+            "stdout F out",
+            "stdout P half"
+        ]
+    );
+    let exit = container.record("exit");
+    let ns = |key: &str| exit[key].parse::<i128>().unwrap();
+    assert!(ns("finished_ns") >= ns("started_ns"));
+}
+
+#[test]
+fn much_output_is_kept_to_the_last_line() {
+    let mut container = Container::start("much", "seq 1 200000", &["output_bytes_max=100000000"]);
+    assert_eq!(container.end(), ok("0", "Completed"));
+    let output = container.output();
+    assert_eq!(output.len(), 200_000);
+    assert_eq!(output.last().unwrap(), "stdout F 200000");
+}
+
+#[test]
+fn what_cannot_run_is_told_as_engines_tell_it() {
+    let cases: [(&[&str], &str, &str, &str); 4] = [
+        (
+            &["no-such-program"],
+            "cwd=/",
+            "127",
+            r#"exec: "no-such-program": executable file not found in $PATH"#,
+        ),
+        (
+            &["/no/such"],
+            "cwd=/",
+            "127",
+            r#"exec: "/no/such": stat /no/such: no such file or directory"#,
+        ),
+        (
+            &["/etc/passwd"],
+            "cwd=/",
+            "126",
+            r#"exec: "/etc/passwd": permission denied"#,
+        ),
+        (
+            &["/bin/true"],
+            "cwd=/no/such",
+            "128",
+            r#"chdir to cwd ("/no/such") failed: no such file or directory"#,
+        ),
+    ];
+    for (number, (args, cwd, code, message)) in cases.into_iter().enumerate() {
+        let mut container = Container::start_args(&format!("cannot-{number}"), args, &[cwd]);
+        assert_eq!(container.word(), "exited");
+        let message = format!("unable to start container process: {message}");
+        assert_eq!(
+            container.end(),
+            (code.to_owned(), "ContainerCannotRun".to_owned(), message)
+        );
+    }
+}
+
+#[test]
+fn stop_lets_the_program_clean_up() {
+    let script = "trap 'echo bye; exit 9' TERM; echo up; while :; do sleep 60; done";
+    let mut container = Container::start("stop", script, &[]);
+    container.word();
+    eventually("the trap is set", || container.output().len() == 1);
+    container.stop(30_000);
+    assert_eq!(container.end(), ok("9", "Error"));
+    let output = container.output();
+    // The shell's remark that its sleep was terminated may stand beside them.
+    assert_eq!(
+        output
+            .iter()
+            .filter(|line| line.starts_with("stdout"))
+            .count(),
+        2
+    );
+    assert!(output.contains(&"stdout F bye".to_owned()));
+}
+
+#[test]
+fn after_the_grace_the_whole_group_is_killed() {
+    let script = "trap '' TERM; sleep 1000 & echo $!; wait; wait; sleep 1000";
+    let mut container = Container::start("grace", script, &[]);
+    container.word();
+    eventually("the script runs", || container.output().len() == 1);
+    let child: i32 = container.output()[0]
+        .strip_prefix("stdout F ")
+        .unwrap()
+        .parse()
+        .unwrap();
+    let begun = Instant::now();
+    container.stop(300);
+    assert_eq!(container.end(), ok("137", "Error"));
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    assert_eq!(container.record("exit")["signal"], "9");
+    eventually("the child is gone", || !is_running(child));
+}
+
+#[test]
+fn who_left_the_session_ends_with_the_container() {
+    let script = "setsid sleep 1000 >/dev/null 2>&1 & echo $!; exit 0";
+    let mut container = Container::start("descendants", script, &[]);
+    assert_eq!(container.end(), ok("0", "Completed"));
+    let child: i32 = container.output()[0]
+        .strip_prefix("stdout F ")
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(!is_running(child));
+}
+
+#[test]
+fn the_fence_ends_a_container_whose_node_is_cut_off() {
+    let lease = std::env::temp_dir().join(format!("raftsman-shim-lease-{}", std::process::id()));
+    let renew = || fs::write(&lease, format!("{}\n", boot_ns())).unwrap();
+    renew();
+    let lease_field = format!("lease={}", lease.display());
+    let mut container =
+        Container::start("fence", "sleep 1000", &[&lease_field, "fence_after_ms=800"]);
+    container.word();
+    for _ in 0..6 {
+        std::thread::sleep(Duration::from_millis(200));
+        renew();
+    }
+    assert!(is_running(pid_of(&container)), "renewed, so it lives");
+    let begun = Instant::now();
+    let (code, reason, message) = container.end();
+    assert_eq!((code.as_str(), reason.as_str()), ("137", "NodeUnreachable"));
+    assert!(
+        message.starts_with("the node's lease was not renewed"),
+        "{message}"
+    );
+    assert!(
+        begun.elapsed() >= Duration::from_millis(700) && begun.elapsed() < Duration::from_secs(3)
+    );
+    fs::remove_file(&lease).unwrap();
+}
+
+#[test]
+fn a_killed_shim_takes_its_container_along() {
+    let mut container = Container::start("killed", "sleep 1000", &[]);
+    container.word();
+    let pid = pid_of(&container);
+    container.shim.kill().unwrap();
+    container.shim.wait().unwrap();
+    eventually("the container is gone", || !is_running(pid));
+    assert!(!container.dir.join("exit").exists());
+}
+
+/// The bar of design D7. Measured on the machine of the project's kind (debug build): 216 kB.
+#[test]
+fn the_shim_takes_at_most_500_kb_of_its_own() {
+    let mut container = Container::start("memory", "seq 1 50000; sleep 1000", &[]);
+    container.word();
+    eventually("its buffers are in use", || {
+        container.output().len() == 50_000
+    });
+    let status = fs::read_to_string(format!("/proc/{}/status", container.shim.id())).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("RssAnon:"))
+        .unwrap();
+    let kb: u64 = line
+        .split_ascii_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
+    println!("RssAnon of a shim that holds a running container: {kb} kB");
+    assert!(kb <= 500, "{line}");
+    container.stop(0);
+    container.end();
+}
+
+fn boot_ns() -> u64 {
+    let uptime = fs::read_to_string(Path::new("/proc/uptime")).unwrap();
+    let seconds: f64 = uptime
+        .split_ascii_whitespace()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    (seconds * 1e9) as u64
+}
