@@ -48,7 +48,7 @@ fn prost_build_config() -> tonic_prost_build::Config {
     let mut config = tonic_prost_build::Config::new();
     config.btree_map(["."]);
     // Store traffic is handed on, not copied.
-    config.bytes([".mvccpb", ".etcdserverpb"]);
+    config.bytes([".mvccpb", ".etcdserverpb", ".v3lockpb", ".v3electionpb", ".raftsman.store.v1"]);
     config
 }
 

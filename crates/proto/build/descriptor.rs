@@ -5,9 +5,7 @@ use prost_types::{DescriptorProto, FileDescriptorSet};
 
 /// Makes plural abbreviations one word, so that `podIPs` becomes `pod_ips` and not `pod_i_ps`.
 pub fn one_word(name: &str) -> String {
-    name.replace("IPs", "Ips")
-        .replace("CIDRs", "Cidrs")
-        .replace("URLs", "Urls")
+    name.replace("IPs", "Ips").replace("CIDRs", "Cidrs").replace("URLs", "Urls")
 }
 
 /// The Rust field that prost makes of a proto field.
