@@ -1,0 +1,54 @@
+# make demo    the first Job, end to end            make verify  format, lints, tidy; writes nothing
+# make build   the release binaries                 make fix     what verify would complain of, where a machine can
+# make test    everything                           make peers   the real clients that tests use
+# make bench   Jobs and the store, against etcd in the same run
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export RAFTSMAN_CACHE  ?= $(HOME)/.cache/raftsman
+export ROCKSDB_LIB_DIR ?= $(RAFTSMAN_CACHE)/rocksdb
+export ROCKSDB_STATIC  ?= 1
+export RAFTSMAN_PEERS  ?= $(RAFTSMAN_CACHE)/peers
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help demo build test verify fix bench peers rocksdb
+
+help:
+	@grep '^# make' Makefile | cut -c3-
+
+rocksdb:
+	@scripts/needs.sh build
+	@scripts/rocksdb.sh
+
+build: rocksdb
+	cargo build --release --locked --package raftsman --package shim
+	@echo "built $(TARGET)/release/raftsman and $(TARGET)/release/raftsman-shim"
+
+demo: rocksdb
+	@scripts/needs.sh demo
+	cargo build --locked --package raftsman --package shim
+	@scripts/demo.sh "$(TARGET)/debug/raftsman"
+
+# The black-box suites start the binaries, so these are built first. The closing lines are cargo's.
+test: rocksdb peers
+	@scripts/needs.sh test
+	@scripts/python.sh
+	cargo build --locked --package raftsman --package shim
+	cargo test --locked --workspace
+
+verify: rocksdb
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo test --locked --package tests --test tidy
+
+fix:
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt --all
+
+bench: build peers
+	scripts/bench.sh "$(TARGET)/release/raftsman"
+
+peers:
+	@scripts/peers.sh
