@@ -1,0 +1,144 @@
+use proto::core_v1::{Container, PodSpec, PodStatus};
+use proto::meta_v1::ObjectMeta;
+
+use super::super::life::{Exit, Run};
+use super::*;
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_000_000 + seconds, 0).unwrap()
+}
+
+fn pod(policy: &str, init: &[&str], main: &[&str]) -> Pod {
+    let container = |name: &&str| match name.strip_prefix("sidecar-") {
+        Some(_) => Container {
+            name: name.to_string(),
+            restart_policy: Some("Always".into()),
+            ..Container::default()
+        },
+        None => Container { name: name.to_string(), ..Container::default() },
+    };
+    Pod {
+        metadata: Some(ObjectMeta::default()),
+        spec: Some(PodSpec {
+            restart_policy: policy.into(),
+            init_containers: init.iter().map(container).collect(),
+            containers: main.iter().map(container).collect(),
+            ..PodSpec::default()
+        }),
+        status: None,
+    }
+}
+
+const NEW: Life = Life { starts: 0, current: None, previous: None, crashes: 0, blocked: None, stopping: false };
+
+fn running() -> Life {
+    Life { starts: 1, current: Some(Run::Running { started_at: at(0) }), ..NEW }
+}
+
+fn exited(code: i32) -> Life {
+    let exit = Exit {
+        code,
+        signal: 0,
+        reason: String::new(),
+        message: String::new(),
+        started_at: at(0),
+        finished_at: at(5),
+    };
+    Life { starts: 1, current: Some(Run::Exited(exit)), ..NEW }
+}
+
+fn plan(pod: &Pod, lives: &[Life], now: i64) -> Plan {
+    decide(pod, lives, Circumstances { now: at(now), since: at(0) })
+}
+
+fn starts(plan: &Plan) -> Vec<usize> {
+    plan.steps.iter().filter_map(|step| if let Step::Start { index } = step { Some(*index) } else { None }).collect()
+}
+
+fn stops(plan: &Plan) -> Vec<(usize, i64)> {
+    plan.steps
+        .iter()
+        .filter_map(|step| if let Step::Stop { index, grace } = step { Some((*index, grace.num_seconds())) } else { None })
+        .collect()
+}
+
+#[test]
+fn main_containers_start_together_and_end_the_pod_together() {
+    let pod = pod("Never", &[], &["a", "b"]);
+    assert_eq!(starts(&plan(&pod, &[NEW, NEW], 0)), [0, 1]);
+    assert_eq!(plan(&pod, &[exited(1), running()], 9), Plan::default());
+    assert!(plan(&pod, &[exited(1), exited(0)], 9).over);
+}
+
+#[test]
+fn init_containers_run_in_order() {
+    let pod = pod("OnFailure", &["i", "j"], &["a"]);
+    assert_eq!(starts(&plan(&pod, &[NEW, NEW, NEW], 0)), [0]);
+    assert_eq!(starts(&plan(&pod, &[running(), NEW, NEW], 0)), [0usize; 0]);
+    assert_eq!(starts(&plan(&pod, &[exited(0), NEW, NEW], 9)), [1]);
+    assert_eq!(starts(&plan(&pod, &[exited(3), NEW, NEW], 9)), [0], "the first restart is at once");
+    assert_eq!(starts(&plan(&pod, &[exited(0), exited(0), NEW], 9)), [2]);
+}
+
+#[test]
+fn a_failed_init_container_that_never_restarts_fails_the_pod() {
+    let pod = pod("Never", &["sidecar-s", "i"], &["a"]);
+    let failed = plan(&pod, &[running(), exited(1), NEW], 9);
+    assert_eq!((stops(&failed), failed.over), (vec![(0, 30)], false));
+    assert!(plan(&pod, &[exited(0), exited(1), NEW], 9).over);
+}
+
+#[test]
+fn restarts_follow_the_policy_and_the_back_off() {
+    for (policy, code, again) in
+        [("Always", 0, true), ("Always", 1, true), ("OnFailure", 0, false), ("OnFailure", 1, true), ("Never", 1, false)]
+    {
+        let pod = pod(policy, &[], &["a"]);
+        let plan = plan(&pod, &[exited(code)], 5);
+        assert_eq!((!starts(&plan).is_empty(), plan.over), (again, !again), "{policy} {code}");
+    }
+    let pod = pod("Always", &[], &["a"]);
+    let life = Life { crashes: 2, ..exited(1) };
+    let waiting = plan(&pod, std::slice::from_ref(&life), 24);
+    assert_eq!((starts(&waiting), waiting.wake_at), (vec![], Some(at(25))));
+    assert_eq!(starts(&plan(&pod, &[life], 25)), [0]);
+}
+
+#[test]
+fn sidecars_start_first_restart_and_end_last() {
+    let pod = pod("Never", &["sidecar-s"], &["a"]);
+    assert_eq!(starts(&plan(&pod, &[NEW, NEW], 0)), [0]);
+    assert_eq!(starts(&plan(&pod, &[running(), NEW], 0)), [1]);
+    assert_eq!(starts(&plan(&pod, &[exited(1), running()], 9)), [0]);
+    assert_eq!(stops(&plan(&pod, &[running(), exited(0)], 9)), [(0, 30)]);
+    assert!(plan(&pod, &[exited(137), exited(0)], 9).over);
+}
+
+#[test]
+fn a_deleted_pod_stops_with_its_grace_and_starts_nothing() {
+    let mut pod = pod("Always", &[], &["a", "b"]);
+    let metadata = pod.metadata.as_mut().unwrap();
+    metadata.deletion_timestamp = Some(proto::meta_v1::Time::default());
+    metadata.deletion_grace_period_seconds = Some(7);
+    assert!(plan(&pod, &[NEW, NEW], 0).over, "deleted before its start");
+    assert_eq!(stops(&plan(&pod, &[running(), exited(1)], 0)), [(0, 7)]);
+    let told = Life { stopping: true, ..running() };
+    assert_eq!(plan(&pod, &[told, exited(1)], 0), Plan::default());
+}
+
+#[test]
+fn the_deadline_ends_the_pod() {
+    let mut pod = pod("Always", &[], &["a"]);
+    pod.spec.as_mut().unwrap().active_deadline_seconds = Some(10);
+    assert_eq!(plan(&pod, &[running()], 9).wake_at, Some(at(10)));
+    assert_eq!(stops(&plan(&pod, &[running()], 10)), [(0, 30)]);
+    assert!(plan(&pod, &[exited(1)], 10).over);
+}
+
+#[test]
+fn a_pod_that_the_control_plane_failed_is_stopped() {
+    let mut pod = pod("Always", &[], &["a"]);
+    pod.status = Some(PodStatus { phase: "Failed".into(), ..PodStatus::default() });
+    assert_eq!(stops(&plan(&pod, &[running()], 9)), [(0, 30)]);
+    assert!(plan(&pod, &[NEW], 9).over, "a terminal Pod is never started");
+}

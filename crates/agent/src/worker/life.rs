@@ -1,0 +1,152 @@
+//! What a worker knows of its Pod's containers: values only, so that `decide` and the status can be tested as tables.
+
+use chrono::{DateTime, Utc};
+use proto::core_v1::{Container, Pod, PodSpec};
+
+/// How one start of a container ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exit {
+    /// The exit code, or 128 + signal.
+    pub code: i32,
+    pub signal: i32,
+    /// `Completed`, `Error`, `ContainerCannotRun`, `ContainerStatusUnknown` ...
+    pub reason: String,
+    pub message: String,
+    pub started_at: DateTime<Utc>,
+    pub finished_at: DateTime<Utc>,
+}
+
+/// One start of a container.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Run {
+    Running { started_at: DateTime<Utc> },
+    Exited(Exit),
+}
+
+/// Why a container that should run is not even tried: told as its waiting state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Blocked {
+    pub reason: String,
+    pub message: String,
+    /// When it is tried again.
+    pub until: DateTime<Utc>,
+}
+
+/// The life of one container so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Life {
+    /// Starts made so far; the next one has this number.
+    pub starts: u32,
+    /// The latest start.
+    pub current: Option<Run>,
+    /// How the start before it ended.
+    pub previous: Option<Exit>,
+    /// Restarts that count for the back-off: since the last run of ten minutes.
+    pub crashes: u32,
+    pub blocked: Option<Blocked>,
+    /// It has been told to stop.
+    pub stopping: bool,
+}
+
+impl Life {
+    pub fn is_running(&self) -> bool {
+        matches!(self.current, Some(Run::Running { .. }))
+    }
+
+    pub fn exit(&self) -> Option<&Exit> {
+        match &self.current {
+            Some(Run::Exited(exit)) => Some(exit),
+            _ => None,
+        }
+    }
+
+    pub fn succeeded(&self) -> bool {
+        self.exit().is_some_and(|exit| exit.code == 0)
+    }
+
+    /// A new start has been made.
+    pub fn started(&mut self, run: Run) {
+        if let Some(Run::Exited(exit)) = self.current.take() {
+            self.crashes = super::backoff::crashes_after(self.crashes, &exit);
+            self.previous = Some(exit);
+        }
+        self.starts += 1;
+        self.current = Some(run);
+        self.blocked = None;
+        self.stopping = false;
+    }
+}
+
+/// What a container is for its Pod.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Role {
+    /// Runs to its end before the next.
+    Init,
+    /// An init container that restarts always: runs beside the main ones, and ends after them.
+    Sidecar,
+    Main,
+}
+
+/// When a container starts again after its end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Restart {
+    Never,
+    OnFailure,
+    Always,
+}
+
+impl Restart {
+    fn parse(text: &str) -> Restart {
+        match text {
+            "Never" => Restart::Never,
+            "OnFailure" => Restart::OnFailure,
+            // Kubernetes' default.
+            _ => Restart::Always,
+        }
+    }
+
+    pub fn after(self, exit: &Exit) -> bool {
+        match self {
+            Restart::Never => false,
+            Restart::OnFailure => exit.code != 0,
+            Restart::Always => true,
+        }
+    }
+}
+
+/// A container with its place in the Pod. A Pod's containers are counted through, the init containers first; a worker's lives
+/// are in the same order.
+#[derive(Clone, Copy)]
+pub struct Member<'a> {
+    pub index: usize,
+    pub role: Role,
+    pub restart: Restart,
+    pub container: &'a Container,
+}
+
+/// The Pod's containers in order.
+pub fn members(spec: &PodSpec) -> impl Iterator<Item = Member<'_>> {
+    let own = |container: &Container| container.restart_policy.as_deref().map(Restart::parse);
+    let pod = Restart::parse(&spec.restart_policy);
+    let init = spec.init_containers.iter().map(move |container| match own(container) {
+        Some(Restart::Always) => (Role::Sidecar, Restart::Always, container),
+        // An init container of a Pod that restarts always is done once it has succeeded.
+        other => match other.unwrap_or(pod) {
+            Restart::Never => (Role::Init, Restart::Never, container),
+            _ => (Role::Init, Restart::OnFailure, container),
+        },
+    });
+    let main = spec.containers.iter().map(move |container| (Role::Main, own(container).unwrap_or(pod), container));
+    init.chain(main).enumerate().map(|(index, (role, restart, container))| Member { index, role, restart, container })
+}
+
+/// The Pod's spec; an absent one is empty.
+pub fn spec(pod: &Pod) -> &PodSpec {
+    static EMPTY: std::sync::LazyLock<PodSpec> = std::sync::LazyLock::new(PodSpec::default);
+    pod.spec.as_ref().unwrap_or(&EMPTY)
+}
+
+/// The phase never changes again.
+pub fn is_terminal(phase: &str) -> bool {
+    phase == "Succeeded" || phase == "Failed"
+}

@@ -1,0 +1,5 @@
+pub mod backoff;
+pub mod conditions;
+pub mod decide;
+pub mod life;
+pub mod status;
