@@ -87,7 +87,7 @@ fn merge_field(
                 Some(_) => Fields::new(),
             };
             // Deleting a map by its directive leaves it empty, as Kubernetes does.
-            let merged = merge_map(before, change, shape.message.as_deref())?;
+            let merged = merge_map(before, change, shape.message)?;
             target.insert(name.to_string(), Value::Object(merged));
         }
         (before, Value::Array(change)) => {
@@ -115,7 +115,7 @@ fn merge_list(
     if !shape.merge {
         return Ok(change.iter().map(stripped).collect());
     }
-    let Some(key) = shape.merge_key.as_deref() else {
+    let Some(key) = shape.merge_key else {
         let mut merged = before;
         for item in change {
             if item.is_array() {
@@ -130,7 +130,7 @@ fn merge_list(
             None => Ok(merged),
         };
     };
-    let merged = merge_by_key(before, change, key, shape.message.as_deref())?;
+    let merged = merge_by_key(before, change, key, shape.message)?;
     match order {
         Some(order) => Ok(ordered_by_key(merged, order_list(order)?, key)),
         None => Ok(merged),
@@ -218,7 +218,7 @@ fn set_order_alone(
     let shape = message.and_then(|message| lookup(message, list)).unwrap_or_default();
     let Some(Value::Array(items)) = target.get_mut(list) else { return Ok(()) };
     let items_before = std::mem::take(items);
-    *items = match (shape.merge, shape.merge_key.as_deref()) {
+    *items = match (shape.merge, shape.merge_key) {
         (true, Some(key)) => ordered_by_key(items_before, order, key),
         (true, None) => ordered(items_before, order, Clone::clone),
         (false, _) => items_before,

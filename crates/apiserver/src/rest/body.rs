@@ -1,0 +1,232 @@
+//! Request bodies: read with a limit, brought to JSON, decoded strictly or not.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+
+use api::status::{self, StatusError};
+
+use super::envelope;
+use super::negotiate::Encoding;
+use super::query::FieldValidation;
+use super::yaml;
+use crate::object::AnyObject;
+use crate::registry::Resource;
+
+/// The largest body that is read.
+pub const MAX_BYTES: usize = 3 * 1024 * 1024;
+
+/// Deeper JSON is refused as Go's decoder refuses it.
+pub const MAX_DEPTH: usize = 10_000;
+
+/// Deeper patches are refused: they are handled as values, by recursion.
+pub const MAX_PATCH_DEPTH: usize = 500;
+
+/// The whole body.
+pub async fn read(body: Body) -> Result<Bytes, StatusError> {
+    match Limited::new(body, MAX_BYTES).collect().await {
+        Ok(read) => Ok(read.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(status::request_entity_too_large(format!("limit is {MAX_BYTES}")))
+        }
+        Err(error) => Err(status::bad_request(format!("unable to read the body: {error}"))),
+    }
+}
+
+/// The body's encoding, or 415.
+pub fn encoding(content_type: &str) -> Result<Encoding, StatusError> {
+    Encoding::of_body(content_type).ok_or_else(|| {
+        let supported: Vec<&str> = super::negotiate::MEDIA_TYPES.split(", ").collect();
+        status::unsupported_media_type(&supported)
+    })
+}
+
+/// JSON from a body in JSON or YAML. Bytes that are no UTF-8 become U+FFFD, one each, as in Go.
+pub fn to_json(encoding: Encoding, body: &Bytes) -> Result<Bytes, String> {
+    let text = valid_utf8(body);
+    let json = match encoding {
+        Encoding::Yaml => yaml::to_json(&text)?,
+        _ => text,
+    };
+    match depth(&json) > MAX_DEPTH {
+        true => Err("couldn't get version/kind; json parse error: exceeded max depth".to_string()),
+        false => Ok(json),
+    }
+}
+
+fn valid_utf8(body: &Bytes) -> Bytes {
+    if std::str::from_utf8(body).is_ok() {
+        return body.clone();
+    }
+    let mut text = String::with_capacity(body.len() + 16);
+    for chunk in body.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    Bytes::from(text)
+}
+
+/// The deepest nesting of objects and arrays; strings are skipped.
+pub fn depth(json: &[u8]) -> usize {
+    let (mut now, mut most, mut quoted, mut escaped) = (0usize, 0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'{' | b'[' if !quoted => {
+                now += 1;
+                most = most.max(now);
+            }
+            b'}' | b']' if !quoted => now = now.saturating_sub(1),
+            _ => {}
+        }
+    }
+    most
+}
+
+/// A decoded body and what the user should hear of it.
+pub struct Decoded {
+    pub object: AnyObject,
+    pub warnings: Vec<String>,
+}
+
+/// Decodes `body` into an object of `resource`.
+pub fn decode(
+    resource: &Resource,
+    encoding: Encoding,
+    body: &Bytes,
+    validation: FieldValidation,
+) -> Result<Decoded, StatusError> {
+    if encoding == Encoding::Protobuf {
+        let unknown = envelope::unwrap(body.clone()).map_err(|error| unrecognized(resource, body, &error))?;
+        let type_meta = unknown.type_meta.unwrap_or_default();
+        check_kind(resource, &type_meta.api_version, &type_meta.kind)?;
+        return Ok(Decoded { object: resource.decode_proto(&unknown.raw)?, warnings: Vec::new() });
+    }
+    let json = to_json(encoding, body).map_err(|error| unrecognized(resource, body, &error))?;
+    let decoded = match resource.decode_json(&json) {
+        Ok(decoded) => decoded,
+        Err(error) => return Err(undecodable(resource, &json, &error.to_string())),
+    };
+    check_kind(resource, &decoded.api_version, &decoded.kind)?;
+    let mut minded = decoded.unknown;
+    minded.extend(decoded.duplicate);
+    let warnings = match validation {
+        FieldValidation::Ignore => Vec::new(),
+        FieldValidation::Warn => minded,
+        FieldValidation::Strict if minded.is_empty() => Vec::new(),
+        FieldValidation::Strict => {
+            let problem = format!("strict decoding error: {}", minded.join(", "));
+            return Err(unhandled(resource, &problem));
+        }
+    };
+    Ok(Decoded { object: decoded.object, warnings })
+}
+
+/// Whether a body's apiVersion and kind, where it has them, are those of its path.
+pub fn check_kind(resource: &Resource, api_version: &str, kind: &str) -> Result<(), StatusError> {
+    let info = resource.info;
+    let wanted = info.api_version();
+    if !api_version.is_empty() && api_version != wanted {
+        return Err(status::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({wanted})"
+        )));
+    }
+    if !kind.is_empty() && kind != info.kind {
+        return Err(status::bad_request(format!(
+            "{kind} in version {} cannot be handled as a {}: no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+            api::field::quote(info.version),
+            info.kind,
+            api::field::quote(kind),
+            api::field::quote(&wanted),
+        )));
+    }
+    Ok(())
+}
+
+/// JSON that is no object of this kind: by its words when it says its kind, else by its bytes.
+fn undecodable(resource: &Resource, json: &Bytes, problem: &str) -> StatusError {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        #[serde(default)]
+        kind: Option<String>,
+    }
+    match serde_json::from_slice::<Head>(json) {
+        Ok(Head { kind: Some(_) }) => unhandled(resource, problem),
+        Ok(Head { kind: None }) => unhandled(resource, problem),
+        Err(_) => unrecognized(
+            resource,
+            json,
+            &format!("couldn't get version/kind; json parse error: {problem}"),
+        ),
+    }
+}
+
+fn unhandled(resource: &Resource, problem: &str) -> StatusError {
+    let info = resource.info;
+    status::bad_request(format!(
+        "{} in version {} cannot be handled as a {}: {problem}",
+        info.kind,
+        api::field::quote(info.version),
+        info.kind
+    ))
+}
+
+fn unrecognized(resource: &Resource, body: &Bytes, problem: &str) -> StatusError {
+    status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {}): {problem} ({})",
+        resource.info.kind,
+        summary(body)
+    ))
+}
+
+/// The beginning of a body for an error: text when it looks like JSON, else hexadecimal.
+pub fn summary(body: &[u8]) -> String {
+    let start = &body[..body.len().min(30)];
+    let shown = match body.first() {
+        None => return "<empty>".to_string(),
+        Some(b'{') => String::from_utf8_lossy(start).into_owned(),
+        Some(_) => start.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    match body.len() > start.len() {
+        true => format!("{shown} ..."),
+        false => shown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_invalid_byte_becomes_one_replacement() {
+        let body = Bytes::from_static(b"{\"a\":\"x\xff\xfey\"}");
+        let json = to_json(Encoding::Json, &body).expect("JSON");
+        assert_eq!(json, "{\"a\":\"x\u{fffd}\u{fffd}y\"}".as_bytes());
+    }
+
+    #[test]
+    fn depth_counts_outside_strings() {
+        assert_eq!(depth(br#"{"a":[{"b":"[[[\"{{"}]}"#), 3);
+        assert_eq!(depth(b"1"), 0);
+        let deep = Bytes::from("[".repeat(MAX_DEPTH + 1));
+        assert!(to_json(Encoding::Json, &deep).expect_err("too deep").contains("exceeded max depth"));
+    }
+
+    #[test]
+    fn summaries_are_short() {
+        assert_eq!(summary(b""), "<empty>");
+        assert_eq!(summary(b"{}"), "{}");
+        assert_eq!(summary(b"abc"), "616263");
+        assert!(summary(&[b'{'; 40]).ends_with("{ ..."));
+    }
+
+    #[tokio::test]
+    async fn four_mebibytes_are_too_many() {
+        let error = read(Body::from(vec![b' '; 4 << 20])).await.expect_err("too large");
+        assert_eq!(error.code(), 413);
+        assert_eq!(error.message(), "Request entity too large: limit is 3145728");
+        assert_eq!(read(Body::from("{}")).await.expect("small"), "{}");
+    }
+}
