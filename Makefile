@@ -11,7 +11,8 @@ export RAFTSMAN_CACHE  ?= $(HOME)/.cache/raftsman
 export ROCKSDB_LIB_DIR ?= $(RAFTSMAN_CACHE)/rocksdb
 export ROCKSDB_STATIC  ?= 1
 export RAFTSMAN_PEERS  ?= $(RAFTSMAN_CACHE)/peers
-TARGET := $(or $(CARGO_TARGET_DIR),target)
+export CARGO_TARGET_DIR ?= $(RAFTSMAN_CACHE)/target
+TARGET := $(CARGO_TARGET_DIR)
 
 .PHONY: help demo build test verify fix bench peers rocksdb
 
