@@ -2,8 +2,8 @@
 //! ends it when it is told to or when the node has been cut off for too long. It needs no agent
 //! while it runs, so an agent may be killed or upgraded and loses nothing.
 //!
-//! `raftsman-shim DIR`: DIR is the directory of one container start, see `record.rs`. An agent passes
-//! the locked file `DIR/lock` as descriptor 3. On stdout the shim prints one line, `started` or
+//! `raftsman-shim DIR [LOCK]`: DIR is the directory of one container start, see `record.rs`. An agent hands
+//! over the locked file `DIR/lock` as the open descriptor LOCK. On stdout the shim prints one line, `started` or
 //! `exited`, when that is durable; then it has nothing more to say to its parent.
 //!
 //! Everything that the agent knows of a container it reads from these files, never from memory.
@@ -31,16 +31,14 @@ use record::{Exit, Start};
 use spec::Spec;
 use supervise::{Rules, Sources};
 
-/// The descriptor on which the agent hands over the lock.
-const LOCK_FD: i32 = 3;
-
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    let (Some(dir), None) = (arguments.next(), arguments.next()) else {
-        eprintln!("usage: raftsman-shim DIRECTORY (the agent starts it; see raftsman agent)");
+    let (Some(dir), lock, None) = (arguments.next(), arguments.next(), arguments.next()) else {
+        eprintln!("usage: raftsman-shim DIRECTORY [LOCK] (the agent starts it; see raftsman agent)");
         return ExitCode::from(2);
     };
-    match own(&PathBuf::from(dir)) {
+    let lock = lock.and_then(|lock| lock.to_str()?.parse().ok());
+    match own(&PathBuf::from(dir), lock) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("raftsman-shim: {error}");
@@ -50,11 +48,14 @@ fn main() -> ExitCode {
 }
 
 /// The container's whole life.
-fn own(dir: &Path) -> Result<(), String> {
+fn own(dir: &Path, lock: Option<i32>) -> Result<(), String> {
     let during = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     leave_the_agent();
-    // SAFETY: no pointers; fails harmlessly where the shim was started by hand.
-    unsafe { libc::fcntl(LOCK_FD, libc::F_SETFD, libc::FD_CLOEXEC) };
+    if let Some(lock) = lock {
+        // The lock is the shim's alone: it must not live on in a process of the container.
+        // SAFETY: no pointers.
+        unsafe { libc::fcntl(lock, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
     let bytes = std::fs::read(dir.join("spec")).map_err(during("spec"))?;
     let spec = Spec::parse(&bytes)?;
     let control = open_control(dir).map_err(during("control"))?;

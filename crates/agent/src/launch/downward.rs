@@ -1,6 +1,5 @@
 //! What a container may learn of its own Pod: `fieldRef` and `resourceFieldRef`.
 
-use api::quantity::Quantity;
 use proto::core_v1::{Container, Pod, ResourceFieldSelector};
 
 /// The Pod and where it runs.
@@ -71,17 +70,23 @@ pub fn resource(selector: &ResourceFieldSelector, own: &Container, facts: &Facts
         "requests" => resources.and_then(|resources| resources.requests.get(name)),
         _ => return Err(unknown()),
     };
-    let parse = |text: &str| Quantity::parse(text).map_err(|error| format!("{text:?}: {error}"));
+    // CPU is counted in thousandths, everything else in whole units.
+    let unit_nanos = if name == "cpu" { 1_000_000 } else { 1_000_000_000 };
+    let units = |text: &str| match proto::quantity::parse(text) {
+        Ok((nanos, _)) => Ok(round_up(nanos, unit_nanos)),
+        Err(_) => Err(format!("{text:?} is no quantity")),
+    };
     let value = match (set, list, name) {
-        (Some(quantity), _, "cpu") => parse(&quantity.string)?.millis(),
-        (Some(quantity), _, _) => parse(&quantity.string)?.value(),
-        (None, "limits", "cpu") => facts.cpu_millis,
-        (None, "limits", "memory") => facts.memory_bytes,
+        (Some(quantity), _, _) => units(&quantity.string)?,
+        (None, "limits", "cpu") => i128::from(facts.cpu_millis),
+        (None, "limits", "memory") => i128::from(facts.memory_bytes),
         (None, _, _) => 0,
     };
-    let divisor = if name == "cpu" { parse(divisor)?.millis() } else { parse(divisor)?.value() };
-    let divisor = i128::from(divisor).max(1);
-    Ok(((i128::from(value) + divisor - 1) / divisor).to_string())
+    Ok(round_up(value, units(divisor)?.max(1)).to_string())
+}
+
+fn round_up(value: i128, divisor: i128) -> i128 {
+    value.div_euclid(divisor) + i128::from(value.rem_euclid(divisor) > 0)
 }
 
 fn all_containers(pod: &Pod) -> impl Iterator<Item = &Container> {
