@@ -4,12 +4,15 @@
 //! controllers, the scheduler and the agent all decide with these functions, so a rule is written once.
 
 pub mod condition;
+pub mod dependency;
 pub mod duration;
 pub mod field;
 pub mod fields;
 pub mod kind;
 pub mod meta;
 pub mod names;
+pub mod quantity;
+pub mod schedule;
 pub mod selector;
 pub mod status;
 pub mod storage;
