@@ -1,0 +1,203 @@
+//! The replicated state machine: a multi-version key-value store with leases.
+//!
+//! ```text
+//!   committed command --> Machine::step --> reply, events          (computed, not yet on disk)
+//!                             |
+//!                         Machine::seal --> Batch                  (one for many commands)
+//!                             |   the owner writes the batch
+//!                         Machine::publish --> readers see it
+//!
+//!   readers --> View::range at the visible revision: index in memory for the places, disk for the values
+//! ```
+//!
+//! The machine is a pure function of its state and the command: no clock, no randomness, no iteration over hash
+//! maps, nothing local to a member. Two machines that took the same commands hold the same bytes.
+//! It is synchronous and knows neither raft nor gRPC.
+
+pub mod check;
+mod command;
+mod compact;
+mod disk;
+mod failure;
+mod hash;
+mod index;
+mod lease;
+mod open;
+mod range;
+mod record;
+mod revision;
+mod txn;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use parking_lot::RwLock;
+use prost::Message;
+use proto::etcdserverpb as etcd;
+use proto::raftsman_store_v1 as pb;
+
+pub use compact::{PRUNE_STEP, prune_step};
+pub use disk::{Batch, Disk, DiskError, read};
+pub use failure::Failure;
+pub use hash::KvHash;
+pub use index::{Index, KeyRange, Version};
+pub use lease::Leases;
+pub use open::Stored;
+pub use record::Record;
+pub use revision::Revision;
+pub use view::{Refused, View};
+
+use crate::keys;
+
+/// Revision of a store that nothing was ever written to.
+pub const FIRST_REVISION: i64 = 1;
+
+/// What a command answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// Nothing but that it was applied.
+    Done,
+    /// Of a put.
+    Put(etcd::PutResponse),
+    /// Of a range deletion.
+    DeleteRange(etcd::DeleteRangeResponse),
+    /// Of a transaction.
+    Txn(etcd::TxnResponse),
+    /// Of a compaction.
+    Compact(etcd::CompactionResponse),
+    /// Of a lease grant.
+    LeaseGrant(etcd::LeaseGrantResponse),
+    /// Of a lease revocation.
+    LeaseRevoke(etcd::LeaseRevokeResponse),
+    /// Of an alarm request.
+    Alarm(etcd::AlarmResponse),
+}
+
+/// One change of one key, as watchers will see it.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The key's new version, or its deletion.
+    pub record: Record,
+    /// Where the version before lies; `None` if the key did not exist.
+    pub previous: Option<Revision>,
+}
+
+/// What a step did.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The answer, or why nothing was done.
+    pub reply: Result<Reply, Failure>,
+    /// Changes, in order, all of one revision.
+    pub events: Vec<Event>,
+    /// Store's revision after the step.
+    pub revision: i64,
+}
+
+/// What members share that is neither key nor lease.
+#[derive(Debug, Default, Clone)]
+pub struct Group {
+    /// Drawn once, when the group was founded; 0 before.
+    pub cluster_id: u64,
+    /// Behaviour that all members have in common.
+    pub cluster_version: u32,
+    /// What each member said of itself.
+    pub published: BTreeMap<u64, pb::Publish>,
+    /// Raised alarms: member and kind.
+    pub alarms: BTreeSet<(u64, i32)>,
+}
+
+impl Group {
+    /// Whether an alarm of that kind is raised by any member.
+    pub fn alarmed(&self, kind: etcd::AlarmType) -> bool {
+        self.alarms.iter().any(|(_, raised)| *raised == kind as i32)
+    }
+}
+
+/// State that readers look at while the machine goes on.
+///
+/// Lock order: index, leases, group. The machine is the only writer of all but the index's pruning.
+#[derive(Debug)]
+pub struct Shared {
+    /// Keys and their versions, possibly newer than `visible`: a reader asks at the visible revision.
+    pub index: RwLock<Index>,
+    /// Leases; not versioned.
+    pub leases: RwLock<Leases>,
+    /// The rest.
+    pub group: RwLock<Group>,
+    visible: AtomicI64,
+    compacted: AtomicI64,
+}
+
+impl Shared {
+    fn new(index: Index, leases: Leases, group: Group, progress: &pb::Progress) -> Self {
+        Self {
+            index: RwLock::new(index),
+            leases: RwLock::new(leases),
+            group: RwLock::new(group),
+            visible: AtomicI64::new(progress.revision),
+            compacted: AtomicI64::new(progress.compacted),
+        }
+    }
+
+    /// The newest revision whose batch is written.
+    pub fn visible(&self) -> i64 {
+        self.visible.load(Ordering::Acquire)
+    }
+
+    /// Revisions before this one are forgotten; it itself can still be read.
+    pub fn compacted(&self) -> i64 {
+        self.compacted.load(Ordering::Acquire)
+    }
+}
+
+/// The machine: takes commands in the log's order. One owner.
+pub struct Machine<D> {
+    shared: Arc<Shared>,
+    disk: Arc<D>,
+    progress: pb::Progress,
+    batch: Batch,
+    /// Records of the batch that is not on disk yet, for reads by later steps of the same batch.
+    pending: HashMap<Revision, Record>,
+}
+
+impl<D: Disk> Machine<D> {
+    /// State for readers.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Where the machine stands: the last log entry that it took, and its revision.
+    pub fn progress(&self) -> &pb::Progress {
+        &self.progress
+    }
+
+    /// Takes the entry `id`. An error is fatal: the disk can't be read.
+    pub fn step(&mut self, id: pb::LogId, command: &pb::Command) -> Result<Outcome, DiskError> {
+        self.progress.applied = Some(id);
+        self.run(command)
+    }
+
+    /// Takes an entry that changes nothing here but how far the machine is: blank, or `membership`.
+    pub fn skip(&mut self, id: pb::LogId, membership: Option<pb::StoredMembership>) {
+        self.progress.applied = Some(id);
+        if let Some(membership) = membership {
+            self.batch.put(keys::state::MEMBERSHIP, membership.encode_to_vec().into());
+        }
+    }
+
+    /// Everything that the steps since the last call write; to be written at once, before `publish`.
+    pub fn seal(&mut self) -> Batch {
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.put(keys::state::PROGRESS, self.progress.encode_to_vec().into());
+        batch
+    }
+
+    /// The sealed batch is written: readers see it from now on.
+    pub fn publish(&mut self) {
+        self.pending.clear();
+        self.shared.compacted.store(self.progress.compacted, Ordering::Release);
+        self.shared.visible.store(self.progress.revision, Ordering::Release);
+    }
+}

@@ -1,0 +1,85 @@
+//! Reading the store beside the machine: at the visible revision or an older one, never blocked by a batch.
+
+use std::sync::Arc;
+
+use proto::etcdserverpb::{RangeRequest, RangeResponse, ResponseHeader};
+use proto::mvccpb::KeyValue;
+
+use super::{Disk, DiskError, Failure, Record, Revision, Shared, range, read};
+
+/// Tries of a read that pruning overtakes.
+const TRIES_MAX: usize = 5;
+
+/// Why a read has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refused {
+    /// The request can't be answered.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    /// The disk can't be read.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// Read access to the store.
+pub struct View<D: ?Sized> {
+    shared: Arc<Shared>,
+    disk: Arc<D>,
+}
+
+impl<D: ?Sized> Clone for View<D> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), disk: self.disk.clone() }
+    }
+}
+
+impl<D: Disk + ?Sized> View<D> {
+    /// A view of what `shared` describes and `disk` holds.
+    pub fn new(shared: Arc<Shared>, disk: Arc<D>) -> Self {
+        Self { shared, disk }
+    }
+
+    /// State in memory.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Answers a range request; its header has the revision only.
+    pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, Refused> {
+        // Pruning may take a record away between the look into the index and the read of the disk: then the
+        // revision asked for is compacted by now, or the next try finds a newer version.
+        for _ in 0..TRIES_MAX {
+            match self.range_once(request) {
+                Err(Refused::Failure(Failure::RecordMissing)) => {}
+                answer => return answer,
+            }
+        }
+        Err(Failure::RecordMissing.into())
+    }
+
+    fn range_once(&self, request: &RangeRequest) -> Result<RangeResponse, Refused> {
+        let current = self.shared.visible();
+        let at = range::revision(request, current, self.shared.compacted())?;
+        let selection = range::select(&self.shared.index.read(), request, at);
+        let mut kvs = Vec::with_capacity(selection.found.len());
+        for found in selection.found {
+            kvs.push(self.value(found.version.at)?.ok_or(Failure::RecordMissing)?);
+        }
+        let mut response = range::finish(request, kvs, selection.count);
+        response.header = Some(ResponseHeader { revision: current, ..Default::default() });
+        Ok(response)
+    }
+
+    /// What the put at `at` wrote; `None` where it is gone.
+    pub fn value(&self, at: Revision) -> Result<Option<KeyValue>, DiskError> {
+        match read(&*self.disk, at)? {
+            Some(Record::Put(kv)) => Ok(Some(kv)),
+            Some(Record::Delete(_)) | None => Ok(None),
+        }
+    }
+
+    /// The disk.
+    pub fn disk(&self) -> &D {
+        &self.disk
+    }
+}

@@ -1,0 +1,116 @@
+//! The thread that writes the log.
+
+use std::io;
+use std::sync::Arc;
+
+use openraft::storage::IOFlushed;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::backend::{Backend, Write};
+use super::tail::Tail;
+use crate::raft::types::TypeConfig;
+
+/// Writes that may wait for the disk. When as many wait, `append` waits too, so that raft takes no more.
+pub const QUEUE_LEN: usize = 4096;
+/// Most writes merged under one fsync.
+const MERGE_MAX: usize = 4096;
+
+/// A write with whom to tell when it is durable.
+pub struct Task {
+    pub write: Write,
+    pub done: Done,
+}
+
+/// Whom a write concerns.
+pub enum Done {
+    /// openraft's callback: each is called once, in order.
+    Callback(IOFlushed<TypeConfig>),
+    /// A caller that waits.
+    Waiter(oneshot::Sender<io::Result<()>>),
+    /// Nobody; it need not even be synced by itself.
+    Nobody,
+}
+
+impl Done {
+    fn tell(self, result: io::Result<()>) {
+        match self {
+            Self::Callback(callback) => callback.io_completed(result),
+            // A waiter that has gone away is a caller that was cancelled.
+            Self::Waiter(waiter) => drop(waiter.send(result)),
+            Self::Nobody => {}
+        }
+    }
+}
+
+/// The first failure of the disk; empty while there is none.
+pub type Fault = watch::Sender<Option<String>>;
+
+/// Starts the thread; it ends when the queue's sender is gone.
+pub fn start(
+    backend: Arc<dyn Backend>,
+    tail: Arc<Mutex<Tail>>,
+    queue: mpsc::Receiver<Task>,
+    fault: Fault,
+) -> io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name("raft-log".into()).spawn(move || run(&*backend, &tail, queue, &fault))
+}
+
+fn run(backend: &dyn Backend, tail: &Mutex<Tail>, mut queue: mpsc::Receiver<Task>, fault: &Fault) {
+    let mut tasks = Vec::new();
+    while let Some(first) = queue.blocking_recv() {
+        tasks.push(first);
+        while tasks.len() < MERGE_MAX
+            && let Ok(task) = queue.try_recv()
+        {
+            tasks.push(task);
+        }
+        write(backend, tail, std::mem::take(&mut tasks), fault);
+    }
+}
+
+/// Writes the tasks as one unit and tells everybody.
+fn write(backend: &dyn Backend, tail: &Mutex<Tail>, tasks: Vec<Task>, fault: &Fault) {
+    let latched = fault.borrow().clone();
+    let sync = tasks.iter().any(|task| !matches!(task.done, Done::Nobody));
+    let (writes, done): (Vec<_>, Vec<_>) = tasks.into_iter().map(|task| (task.write, task.done)).unzip();
+    let result = match latched {
+        Some(text) => Err(text),
+        None => commit(backend, &writes, sync).map_err(|error| error.to_string()),
+    };
+    match &result {
+        Ok(()) => {
+            if let Some(next) = last_appended(&writes) {
+                tail.lock().durable(next);
+            }
+        }
+        Err(text) => {
+            fault.send_if_modified(|fault| {
+                let first = fault.is_none();
+                if first {
+                    tracing::error!("the raft log can't be written, this member stops: {text}");
+                    *fault = Some(text.clone());
+                }
+                first
+            });
+        }
+    }
+    for done in done {
+        done.tell(result.clone().map_err(io::Error::other));
+    }
+}
+
+fn commit(backend: &dyn Backend, writes: &[Write], sync: bool) -> io::Result<()> {
+    backend.write(writes)?;
+    // The commit mark may be lost: it is only a hint about what may be applied at the next start.
+    if sync { backend.sync() } else { Ok(()) }
+}
+
+/// Index after the last entry that `writes` leave behind, if they append any.
+fn last_appended(writes: &[Write]) -> Option<u64> {
+    writes.iter().rev().find_map(|write| match write {
+        Write::Append(entries) => entries.last().map(|entry| entry.log_id.index + 1),
+        Write::TruncateFrom(index) => Some(*index),
+        _ => None,
+    })
+}

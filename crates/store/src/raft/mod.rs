@@ -1,0 +1,20 @@
+//! Everything that touches openraft and RocksDB. Outside of this folder neither is named.
+//!
+//! ```text
+//!  services --propose--> node --client_write--> openraft --append--> log (own database, fsync)
+//!                                                   |
+//!                                                 apply
+//!                                                   v
+//!                                state: worker thread -> machine -> one batch -> events -> watch hub
+//! ```
+
+mod codec;
+mod database;
+pub mod log;
+mod network;
+mod node;
+pub mod state;
+mod types;
+
+pub use database::sync_dir;
+pub use node::{Leadership, Membership, Node, NodeConfig, ProposeError, ReadError, Status};

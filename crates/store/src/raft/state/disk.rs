@@ -1,0 +1,223 @@
+//! The machine's database in RocksDB.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use prost::Message;
+use proto::raftsman_store_v1 as pb;
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{DB, Direction, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions};
+
+use super::StateDir;
+use crate::keys::state as keys;
+use crate::machine::{Batch, Disk, DiskError, Revision, Stored};
+use crate::raft::database::{self, io_error, sync_dir};
+use crate::raft::log::OpenError;
+
+/// Bytes of one memtable of the machine's state.
+const WRITE_BUFFER_BYTES: usize = 16 << 20;
+
+/// The database; replaced as a whole when a snapshot is installed.
+pub struct RocksDisk {
+    dir: StateDir,
+    db: RwLock<Arc<DB>>,
+}
+
+fn options() -> Options {
+    let mut options = database::options(WRITE_BUFFER_BYTES);
+    // There is one column family; the setting keeps the promise should there be more.
+    options.set_atomic_flush(true);
+    options
+}
+
+/// Writes go to memory only: the raft log is what makes them durable.
+fn unlogged() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.disable_wal(true);
+    options
+}
+
+fn disk_error(error: rocksdb::Error) -> DiskError {
+    DiskError(error.into_string())
+}
+
+impl RocksDisk {
+    /// Opens the database of `dir`, or makes it.
+    pub fn open(dir: StateDir) -> Result<Self, OpenError> {
+        let db = DB::open(&options(), dir.current()?)?;
+        Ok(Self { dir, db: RwLock::new(Arc::new(db)) })
+    }
+
+    fn db(&self) -> Arc<DB> {
+        self.db.read().clone()
+    }
+
+    /// What lies beside the records.
+    pub fn stored(&self) -> Result<Stored, DiskError> {
+        let db = self.db();
+        let mut stored = Stored { progress: message(&db, keys::PROGRESS)?, ..Default::default() };
+        visit(&db, keys::LEASES, |key, value| {
+            stored.leases.push((keys::lease_id(key)?, pb::Lease::decode(value).ok()?));
+            Some(())
+        })?;
+        visit(&db, keys::MEMBERS, |key, value| {
+            keys::member_id(key)?;
+            stored.published.push(pb::Publish::decode(value).ok()?);
+            Some(())
+        })?;
+        visit(&db, keys::ALARMS, |key, _| {
+            stored.alarms.push(keys::alarm_parts(key)?);
+            Some(())
+        })?;
+        Ok(stored)
+    }
+
+    /// The membership as of the applied log.
+    pub fn membership(&self) -> Result<Option<pb::StoredMembership>, DiskError> {
+        message(&self.db(), keys::MEMBERSHIP)
+    }
+
+    /// Revision up to which garbage was removed.
+    pub fn pruned(&self) -> Result<i64, DiskError> {
+        let bytes = self.db().get(keys::PRUNED).map_err(disk_error)?;
+        Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_be_bytes))
+    }
+
+    /// Writes a batch of the machine.
+    pub fn write(&self, batch: &Batch) -> Result<(), DiskError> {
+        let mut writes = WriteBatch::default();
+        for (key, value) in &batch.writes {
+            match value {
+                Some(value) => writes.put(key, value),
+                None => writes.delete(key),
+            }
+        }
+        self.db().write_opt(writes, &unlogged()).map_err(disk_error)
+    }
+
+    /// Deletes records that no read can see any more. `done` is noted with the last of them.
+    pub fn prune(&self, records: &[Revision], done: Option<i64>) -> Result<(), DiskError> {
+        let mut writes = WriteBatch::default();
+        for record in records {
+            writes.delete(keys::record(*record));
+        }
+        if let Some(done) = done {
+            writes.put(keys::PRUNED, done.to_be_bytes());
+        }
+        self.db().write_opt(writes, &unlogged()).map_err(disk_error)
+    }
+
+    /// Lays a checkpoint of the current state at `path`: flushed, its files linked, durable when it returns.
+    pub fn checkpoint(&self, path: &Path) -> io::Result<()> {
+        let db = self.db();
+        Checkpoint::new(&db).and_then(|checkpoint| checkpoint.create_checkpoint(path)).map_err(io_error)?;
+        sync_dir(path)
+    }
+
+    /// Takes over the state that lies at `from`, in place of the present one.
+    pub fn replace(&self, from: &Path) -> io::Result<()> {
+        let next = self.dir.next()?;
+        link_or_copy(from, &next)?;
+        let fresh = DB::open(&options(), &next).map_err(io_error)?;
+        let name = next.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let old = self.dir.current()?;
+        self.dir.point_to(name)?;
+        *self.db.write() = Arc::new(fresh);
+        // Reads under way hold the old database open; its files vanish when they are done.
+        fs::remove_dir_all(old)
+    }
+
+    /// Bytes of all files, and of what is alive in them, for `Status`.
+    pub fn sizes(&self) -> (i64, i64) {
+        let db = self.db();
+        let property = |name: &str| db.property_int_value(name).ok().flatten().unwrap_or(0) as i64;
+        let memory = property("rocksdb.cur-size-all-mem-tables");
+        let total = property("rocksdb.total-sst-files-size") + memory;
+        (total, (property("rocksdb.estimate-live-data-size") + memory).min(total))
+    }
+
+    /// Rewrites the files, so that what was deleted takes no space any more.
+    pub fn defragment(&self) {
+        self.db().compact_range(None::<&[u8]>, None::<&[u8]>);
+    }
+
+    /// Flushes, so that a restart need not apply the log again.
+    pub fn flush(&self) -> Result<(), DiskError> {
+        self.db().flush().map_err(disk_error)
+    }
+}
+
+/// Progress and membership of the state that lies at `path`.
+pub fn read_meta(path: &Path) -> io::Result<(pb::Progress, Option<pb::StoredMembership>)> {
+    let db = DB::open_for_read_only(&Options::default(), path, false).map_err(io_error)?;
+    let meta = |key| message(&db, key).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
+    let progress: Option<pb::Progress> = message(&db, keys::PROGRESS).map_err(io::Error::other)?;
+    Ok((progress.unwrap_or_default(), meta(keys::MEMBERSHIP)?))
+}
+
+fn message<M: Message + Default>(db: &DB, key: &[u8]) -> Result<Option<M>, DiskError> {
+    let Some(bytes) = db.get(key).map_err(disk_error)? else {
+        return Ok(None);
+    };
+    M::decode(&*bytes).map(Some).map_err(|_| damaged(key))
+}
+
+fn damaged(key: &[u8]) -> DiskError {
+    DiskError(format!("the value of {} is damaged", String::from_utf8_lossy(key)))
+}
+
+fn visit(
+    db: &DB,
+    (from, to): (&[u8], &[u8]),
+    mut visit: impl FnMut(&[u8], &[u8]) -> Option<()>,
+) -> Result<(), DiskError> {
+    let mut options = ReadOptions::default();
+    options.set_iterate_upper_bound(to);
+    for item in db.iterator_opt(IteratorMode::From(from, Direction::Forward), options) {
+        let (key, value) = item.map_err(disk_error)?;
+        visit(&key, &value).ok_or_else(|| damaged(&key))?;
+    }
+    Ok(())
+}
+
+/// Files of an immutable kind are linked, all others copied; durable when it returns.
+fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let source = entry?.path();
+        let Some(name) = source.file_name() else { continue };
+        let target: PathBuf = to.join(name);
+        let immutable = source.extension().is_some_and(|extension| extension == "sst");
+        if !immutable || fs::hard_link(&source, &target).is_err() {
+            fs::copy(&source, &target)?;
+            fs::File::open(&target)?.sync_all()?;
+        }
+    }
+    sync_dir(to)
+}
+
+impl Disk for RocksDisk {
+    fn record(&self, revision: Revision) -> Result<Option<Bytes>, DiskError> {
+        Ok(self.db().get(keys::record(revision)).map_err(disk_error)?.map(Bytes::from))
+    }
+
+    fn records(&self, from: Revision, visit: &mut dyn FnMut(Revision, Bytes) -> bool) -> Result<(), DiskError> {
+        let db = self.db();
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(keys::record(Revision { main: i64::MAX, sub: u32::MAX }));
+        // A scan must not push out what single reads need.
+        options.fill_cache(false);
+        for item in db.iterator_opt(IteratorMode::From(&keys::record(from), Direction::Forward), options) {
+            let (key, value) = item.map_err(disk_error)?;
+            let Some(revision) = keys::record_revision(&key) else { break };
+            if !visit(revision, Bytes::from(value)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,18 @@
+//! The machine's database and the thread that owns the machine.
+//!
+//! The database writes no log of its own (R5): after a crash it stands where its last flush left it, with the
+//! log position in the same batch, and openraft applies the rest of the raft log again.
+
+mod adapter;
+mod directory;
+mod disk;
+mod prune;
+mod snapshot;
+mod worker;
+
+pub use adapter::StateMachine;
+pub use directory::StateDir;
+pub use disk::RocksDisk;
+pub use prune::Pruner;
+pub use snapshot::SnapshotFolder;
+pub use worker::{Feed, Handle, start};

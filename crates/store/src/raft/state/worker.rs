@@ -1,0 +1,141 @@
+//! The thread that owns the machine: takes committed entries, writes one batch for all of them, then answers and
+//! hands the changes on to the watch hub.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use openraft::EntryPayload;
+use tokio::sync::oneshot;
+
+use super::RocksDisk;
+use crate::machine::{DiskError, Event, Machine, Outcome, Reply, Shared, Stored};
+use crate::raft::codec;
+use crate::raft::types::{Answer, Entry, Responder, StoredMembership};
+use proto::raftsman_store_v1 as pb;
+
+/// What the worker tells the watch hub; must not block.
+pub trait Feed: Send + 'static {
+    /// Changes that readers see from now on, in order; `revision` is the store's.
+    fn applied(&mut self, events: Vec<Event>, revision: i64, compacted: i64);
+
+    /// The state was replaced: whatever the hub knew up to now must be read again.
+    fn replaced(&mut self, revision: i64);
+}
+
+/// What the worker is asked to do.
+enum Job {
+    Apply(Vec<(Entry, Option<Responder>)>, oneshot::Sender<Result<(), DiskError>>),
+    Applied(oneshot::Sender<pb::Progress>),
+    Replace(Stored, oneshot::Sender<Result<(), DiskError>>),
+}
+
+/// The way to the worker; it ends when all handles are gone.
+#[derive(Clone)]
+pub struct Handle {
+    jobs: mpsc::Sender<Job>,
+    shared: Arc<Shared>,
+    disk: Arc<RocksDisk>,
+}
+
+/// Starts the worker with its machine.
+pub fn start(machine: Machine<RocksDisk>, disk: Arc<RocksDisk>, feed: impl Feed) -> io::Result<Handle> {
+    let (jobs, queue) = mpsc::channel();
+    let shared = machine.shared().clone();
+    let worker = Worker { machine, disk: disk.clone(), feed };
+    std::thread::Builder::new().name("machine".into()).spawn(move || worker.run(&queue))?;
+    Ok(Handle { jobs, shared, disk })
+}
+
+impl Handle {
+    /// State for readers.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The database.
+    pub fn disk(&self) -> &Arc<RocksDisk> {
+        &self.disk
+    }
+
+    /// Applies committed entries; their responders are answered.
+    pub async fn apply(&self, entries: Vec<(Entry, Option<Responder>)>) -> io::Result<()> {
+        self.ask(|done| Job::Apply(entries, done)).await?.map_err(io::Error::other)
+    }
+
+    /// Where the machine stands.
+    pub async fn progress(&self) -> io::Result<pb::Progress> {
+        self.ask(Job::Applied).await
+    }
+
+    /// Makes the machine start over from a database that was replaced.
+    pub async fn replace(&self, stored: Stored) -> io::Result<()> {
+        self.ask(|done| Job::Replace(stored, done)).await?.map_err(io::Error::other)
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> io::Result<T> {
+        let (done, answer) = oneshot::channel();
+        let gone = || io::Error::other("the machine's thread has ended");
+        self.jobs.send(job(done)).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+}
+
+struct Worker<F> {
+    machine: Machine<RocksDisk>,
+    disk: Arc<RocksDisk>,
+    feed: F,
+}
+
+impl<F: Feed> Worker<F> {
+    fn run(mut self, queue: &mpsc::Receiver<Job>) {
+        while let Ok(job) = queue.recv() {
+            // An asker that has gone away needs no answer.
+            match job {
+                Job::Apply(entries, done) => drop(done.send(self.apply(entries))),
+                Job::Applied(done) => drop(done.send(self.machine.progress().clone())),
+                Job::Replace(stored, done) => drop(done.send(self.replace(stored))),
+            }
+        }
+    }
+
+    fn apply(&mut self, entries: Vec<(Entry, Option<Responder>)>) -> Result<(), DiskError> {
+        let mut answers = Vec::with_capacity(entries.len());
+        let mut events = Vec::new();
+        for (entry, responder) in entries {
+            let outcome = self.step(entry)?;
+            events.extend(outcome.events);
+            if let Some(responder) = responder {
+                answers.push((responder, Answer { reply: outcome.reply, revision: outcome.revision }));
+            }
+        }
+        let batch = self.machine.seal();
+        self.disk.write(&batch)?;
+        self.machine.publish();
+        let progress = self.machine.progress();
+        self.feed.applied(events, progress.revision, progress.compacted);
+        for (responder, answer) in answers {
+            responder.send(answer);
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, entry: Entry) -> Result<Outcome, DiskError> {
+        let id = codec::log_id(&entry.log_id);
+        let membership = match entry.payload {
+            EntryPayload::Normal(proposal) => return self.machine.step(id, &proposal.0),
+            EntryPayload::Blank => None,
+            EntryPayload::Membership(members) => {
+                Some(codec::stored_membership(&StoredMembership::new(Some(entry.log_id), members)))
+            }
+        };
+        self.machine.skip(id, membership);
+        Ok(Outcome { reply: Ok(Reply::Done), events: Vec::new(), revision: self.machine.progress().revision })
+    }
+
+    fn replace(&mut self, stored: Stored) -> Result<(), DiskError> {
+        self.machine.reopen(stored)?;
+        self.feed.replaced(self.machine.progress().revision);
+        Ok(())
+    }
+}

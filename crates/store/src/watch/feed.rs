@@ -1,0 +1,74 @@
+//! From the machine's thread to the hub's: bounded, and never waiting.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::machine::Event;
+use crate::raft::state::Feed;
+
+/// Batches that may wait for the hub. Beyond that they are dropped and the hub reads them from disk.
+const BACKLOG_MAX: usize = 1024;
+
+/// What the hub is told.
+pub enum News {
+    /// Changes up to and with `revision`.
+    Changes { events: Vec<Event>, revision: i64 },
+    /// Changes up to `revision` were not handed over: they lie on disk.
+    Missed { revision: i64 },
+}
+
+/// The machine's end.
+pub struct HubFeed {
+    news: SyncSender<News>,
+    compacted: watch::Sender<i64>,
+    missed: bool,
+}
+
+/// The hub's end.
+pub struct NewsReceiver(Receiver<News>);
+
+/// Connects machine and hub. `compacted` is told of compactions.
+pub fn feed(compacted: watch::Sender<i64>) -> (HubFeed, NewsReceiver) {
+    let (news, receiver) = sync_channel(BACKLOG_MAX);
+    (HubFeed { news, compacted, missed: false }, NewsReceiver(receiver))
+}
+
+impl HubFeed {
+    fn tell(&mut self, news: News, revision: i64) {
+        // What follows a gap would tear it open further: the gap must be told first.
+        let news = if self.missed { News::Missed { revision } } else { news };
+        self.missed = match self.news.try_send(news) {
+            Ok(()) => false,
+            Err(TrySendError::Full(_)) => true,
+            // The hub ends only with the store.
+            Err(TrySendError::Disconnected(_)) => false,
+        };
+    }
+}
+
+impl Feed for HubFeed {
+    fn applied(&mut self, events: Vec<Event>, revision: i64, compacted: i64) {
+        self.compacted.send_if_modified(|known| std::mem::replace(known, compacted) != compacted);
+        if !events.is_empty() {
+            self.tell(News::Changes { events, revision }, revision);
+        }
+    }
+
+    fn replaced(&mut self, revision: i64) {
+        self.missed = true;
+        self.tell(News::Missed { revision }, revision);
+    }
+}
+
+impl NewsReceiver {
+    /// Waits for news; `Ok(None)` after `patience`, `Err` when the machine is gone.
+    pub fn next(&self, patience: Duration) -> Result<Option<News>, ()> {
+        match self.0.recv_timeout(patience) {
+            Ok(news) => Ok(Some(news)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(()),
+        }
+    }
+}

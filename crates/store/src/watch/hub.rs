@@ -1,0 +1,319 @@
+//! The hub: who watches what, and handing new changes to those who are level.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use proto::etcdserverpb::{WatchCreateRequest, WatchResponse};
+use tokio::sync::mpsc;
+
+use super::change::Change;
+use super::feed::{News, NewsReceiver};
+use super::watcher::{Refusal, Table, Watcher, header};
+use crate::machine::{KeyRange, View};
+use crate::raft::state::RocksDisk;
+
+/// Responses that may wait in one stream for its client.
+const STREAM_QUEUE_LEN: usize = 128;
+/// How often a watch that asked for it is told that it is level, when nothing else is to tell (etcd's default).
+const NOTIFY_INTERVAL: Duration = Duration::from_secs(600);
+/// How often the hub looks whether it missed anything.
+const IDLE_CHECK: Duration = Duration::from_millis(500);
+
+/// All watches of this member.
+#[derive(Clone)]
+pub struct Hub(Arc<Shared>);
+
+pub(super) struct Shared {
+    pub state: Mutex<State>,
+    pub view: View<RocksDisk>,
+    /// Wakes the catch-up thread.
+    pub behind: Condvar,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// Synced watchers have been given everything up to here.
+    pub revision: i64,
+    pub watchers: HashMap<u64, Watcher>,
+    pub unsynced: BTreeSet<u64>,
+    pub streams: HashMap<u64, Stream>,
+    table: Table,
+    next_number: u64,
+    pub stopped: bool,
+}
+
+pub(super) struct Stream {
+    pub queue: mpsc::Sender<WatchResponse>,
+    /// Its watches: id to number.
+    watchers: BTreeMap<i64, u64>,
+    /// Progress was asked for and not told yet; to be told when all watches are level and the hub has
+    /// reached this revision.
+    progress: Option<i64>,
+}
+
+/// A client's stream; its watches end with it.
+pub struct StreamHandle {
+    hub: Hub,
+    stream: u64,
+    queue: mpsc::Sender<WatchResponse>,
+}
+
+impl Hub {
+    /// Starts the hub's two threads.
+    pub fn start(view: View<RocksDisk>, news: NewsReceiver) -> io::Result<Self> {
+        let state = State { revision: view.shared().visible(), ..Default::default() };
+        let hub = Self(Arc::new(Shared { state: Mutex::new(state), view, behind: Condvar::new() }));
+        let (run, catch_up) = (hub.clone(), hub.clone());
+        std::thread::Builder::new().name("watch-hub".into()).spawn(move || run.run(&news))?;
+        std::thread::Builder::new()
+            .name("watch-catchup".into())
+            .spawn(move || super::catchup::run(&catch_up.0))?;
+        Ok(hub)
+    }
+
+    /// Opens a stream; its responses come out of the receiver.
+    pub fn open(&self) -> (StreamHandle, mpsc::Receiver<WatchResponse>) {
+        let (queue, responses) = mpsc::channel(STREAM_QUEUE_LEN);
+        let mut state = self.0.state.lock();
+        let stream = state.number();
+        let open = Stream { queue: queue.clone(), watchers: BTreeMap::new(), progress: None };
+        state.streams.insert(stream, open);
+        (StreamHandle { hub: self.clone(), stream, queue }, responses)
+    }
+
+    /// Number of watches.
+    pub fn watchers(&self) -> usize {
+        self.0.state.lock().watchers.len()
+    }
+
+    fn run(&self, news: &NewsReceiver) {
+        let mut notified = Instant::now();
+        while let Ok(news) = news.next(IDLE_CHECK) {
+            match news {
+                Some(News::Changes { events, revision }) => {
+                    let changes: Vec<_> = events.into_iter().map(Change::new).collect();
+                    self.0.state.lock().give(&changes, revision, &self.0.view);
+                }
+                Some(News::Missed { revision }) => self.0.state.lock().miss(revision),
+                None => {
+                    let visible = self.0.view.shared().visible();
+                    let mut state = self.0.state.lock();
+                    if visible > state.revision {
+                        state.miss(visible);
+                    }
+                }
+            }
+            if notified.elapsed() >= NOTIFY_INTERVAL {
+                notified = Instant::now();
+                self.0.state.lock().notify();
+            }
+            if !self.0.state.lock().unsynced.is_empty() {
+                self.0.behind.notify_one();
+            }
+        }
+        // The machine has ended: so do all streams.
+        let mut state = self.0.state.lock();
+        state.stopped = true;
+        state.streams.clear();
+        self.0.behind.notify_one();
+    }
+}
+
+impl State {
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    /// Hands changes up to `revision` to the synced watchers.
+    fn give(&mut self, changes: &[Change], revision: i64, view: &View<RocksDisk>) {
+        if revision <= self.revision {
+            return;
+        }
+        let mut wanted: BTreeMap<u64, Vec<&Change>> = BTreeMap::new();
+        for change in changes.iter().filter(|change| change.revision() > self.revision) {
+            self.table.visit(change.key(), |number| {
+                let watcher = self.watchers.get(&number);
+                if watcher.is_some_and(|watcher| watcher.synced && watcher.wants(change)) {
+                    wanted.entry(number).or_default().push(change);
+                }
+            });
+        }
+        for (number, changes) in wanted {
+            let Some(watcher) = self.watchers.get(&number) else { continue };
+            let responses = watcher.responses(&changes, view, revision);
+            if !self.send(number, responses, revision) {
+                self.fall_behind(number);
+            }
+        }
+        self.revision = revision;
+        self.tell_progress();
+    }
+
+    /// Sends responses that bring a watcher up to `revision`, all or none; false if the stream has no room.
+    pub fn send(&mut self, number: u64, responses: Vec<WatchResponse>, revision: i64) -> bool {
+        let Some(watcher) = self.watchers.get_mut(&number) else { return true };
+        let Some(stream) = self.streams.get(&watcher.stream) else { return true };
+        let Ok(permits) = stream.queue.try_reserve_many(responses.len()) else {
+            return false;
+        };
+        for (permit, response) in permits.zip(responses) {
+            permit.send(response);
+        }
+        watcher.next = watcher.next.max(revision + 1);
+        true
+    }
+
+    fn fall_behind(&mut self, number: u64) {
+        if let Some(watcher) = self.watchers.get_mut(&number) {
+            // It was level up to the hub's revision, though it may not have been interested for a while.
+            watcher.next = watcher.next.max(self.revision + 1);
+            watcher.synced = false;
+            self.unsynced.insert(number);
+        }
+    }
+
+    /// Changes up to `revision` must be read from disk: nobody is level any more.
+    fn miss(&mut self, revision: i64) {
+        let synced: Vec<_> =
+            self.watchers.iter().filter(|(_, watcher)| watcher.synced).map(|(number, _)| *number).collect();
+        for number in synced {
+            self.fall_behind(number);
+        }
+        self.revision = self.revision.max(revision);
+    }
+
+    /// Tells progress to the streams that asked, have only synced watches, and whose time has come.
+    pub fn tell_progress(&mut self) {
+        for stream in self.streams.values_mut() {
+            let Some(target) = stream.progress else { continue };
+            let level = |number| self.watchers.get(number).is_none_or(|watcher| watcher.synced);
+            if self.revision < target || !stream.watchers.values().all(level) {
+                continue;
+            }
+            let progress =
+                WatchResponse { header: header(self.revision), watch_id: PROGRESS_ID, ..Default::default() };
+            if stream.queue.try_send(progress).is_ok() {
+                stream.progress = None;
+            }
+        }
+    }
+
+    fn notify(&mut self) {
+        for watcher in self.watchers.values() {
+            // A watch that begins in the future must not be told of the past.
+            if !watcher.progress_notify || !watcher.synced || watcher.next > self.revision + 1 {
+                continue;
+            }
+            if let Some(stream) = self.streams.get(&watcher.stream) {
+                // A full stream has events to tell of its progress.
+                let _full = stream.queue.try_send(watcher.empty(self.revision)).is_err();
+            }
+        }
+    }
+
+    /// Removes a watch.
+    pub fn remove(&mut self, number: u64) {
+        let Some(watcher) = self.watchers.remove(&number) else { return };
+        self.unsynced.remove(&number);
+        self.table.remove(number, &watcher);
+        if let Some(stream) = self.streams.get_mut(&watcher.stream) {
+            stream.watchers.remove(&watcher.id);
+        }
+    }
+
+    fn create(&mut self, stream: u64, request: WatchCreateRequest, visible: i64) -> Result<i64, Refusal> {
+        if is_empty(&request) {
+            return Err(Refusal::EmptyRange);
+        }
+        let number = self.number();
+        let Some(open) = self.streams.get_mut(&stream) else { return Ok(request.watch_id) };
+        let id = match request.watch_id {
+            0 => (0..).find(|id| !open.watchers.contains_key(id)).unwrap_or_default(),
+            id if open.watchers.contains_key(&id) => return Err(Refusal::DuplicateId),
+            id => id,
+        };
+        // From now on means after what any reader can see, which the hub may not have handed on yet.
+        let next = if request.start_revision > 0 { request.start_revision } else { visible + 1 };
+        let mut watcher = Watcher::new(stream, id, request, next);
+        watcher.synced = next > self.revision;
+        open.watchers.insert(id, number);
+        self.table.add(number, &watcher);
+        if !watcher.synced {
+            self.unsynced.insert(number);
+        }
+        self.watchers.insert(number, watcher);
+        Ok(id)
+    }
+}
+
+/// Watch id of answers that concern no single watch.
+const PROGRESS_ID: i64 = -1;
+
+/// Whether no key can lie in the range of a request. An empty key with `\0` as its end is every key.
+fn is_empty(request: &WatchCreateRequest) -> bool {
+    let range = KeyRange::new(&request.key, &request.range_end);
+    !range.single() && range.end != [0] && range.end <= range.key
+}
+
+impl StreamHandle {
+    /// Creates a watch and answers it; a refused one is answered and canceled.
+    pub async fn create(&self, mut request: WatchCreateRequest) {
+        if request.key.is_empty() {
+            // As etcd: no key means the first one.
+            request.key = bytes::Bytes::from_static(&[0]);
+        }
+        let Ok(permit) = self.queue.reserve().await else { return };
+        let mut state = self.hub.0.state.lock();
+        let visible = self.hub.0.view.shared().visible();
+        let mut response = WatchResponse { header: header(visible), created: true, ..Default::default() };
+        match state.create(self.stream, request, visible) {
+            Ok(id) => response.watch_id = id,
+            Err(refusal) => {
+                response.watch_id = PROGRESS_ID;
+                response.canceled = true;
+                response.cancel_reason = refusal.reason().into();
+            }
+        }
+        permit.send(response);
+        if !state.unsynced.is_empty() {
+            self.hub.0.behind.notify_one();
+        }
+    }
+
+    /// Ends a watch and answers; an unknown id is passed over in silence.
+    pub async fn cancel(&self, id: i64) {
+        let Ok(permit) = self.queue.reserve().await else { return };
+        let mut state = self.hub.0.state.lock();
+        let number = state.streams.get(&self.stream).and_then(|stream| stream.watchers.get(&id).copied());
+        if let Some(number) = number {
+            state.remove(number);
+            let header = header(self.hub.0.view.shared().visible());
+            permit.send(WatchResponse { header, watch_id: id, canceled: true, ..Default::default() });
+        }
+    }
+
+    /// Asks for an answer when all watches of the stream have been given what readers can see now.
+    pub fn progress(&self) {
+        let mut state = self.hub.0.state.lock();
+        let visible = self.hub.0.view.shared().visible();
+        if let Some(stream) = state.streams.get_mut(&self.stream) {
+            stream.progress = Some(visible);
+        }
+        state.tell_progress();
+    }
+}
+
+impl Drop for StreamHandle {
+    fn drop(&mut self) {
+        let mut state = self.hub.0.state.lock();
+        if let Some(stream) = state.streams.remove(&self.stream) {
+            for number in stream.watchers.into_values() {
+                state.remove(number);
+            }
+        }
+    }
+}
