@@ -110,8 +110,7 @@ pub fn decode(
         Err(error) => return Err(undecodable(resource, &json, &error.to_string())),
     };
     check_kind(resource, &decoded.api_version, &decoded.kind)?;
-    let mut minded = decoded.unknown;
-    minded.extend(decoded.duplicate);
+    let minded = decoded.problems;
     let warnings = match validation {
         FieldValidation::Ignore => Vec::new(),
         FieldValidation::Warn => minded,

@@ -1,6 +1,7 @@
 //! Query parameters and what they mean.
 
-use api::field::{self, Error as FieldError};
+use api::field::{self, Error as FieldError, Path};
+use api::kind::KindInfo;
 use api::status::StatusError;
 
 use super::path::decoded;
@@ -67,13 +68,13 @@ pub fn write_options(query: &Query, kind: &str) -> Result<(WriteOptions, FieldVa
         "Strict" => FieldValidation::Strict,
         "Warn" | "" => FieldValidation::Warn,
         other => {
-            errors.push(FieldError::not_supported("fieldValidation", other, &["Ignore", "Strict", "Warn"]));
+            errors.push(FieldError::not_supported(&Path::root("fieldValidation"), other, &["Ignore", "Strict", "Warn"]));
             FieldValidation::Warn
         }
     };
     let field_manager = query.get("fieldManager").to_string();
     if field_manager.len() > 128 {
-        errors.push(FieldError::too_long("fieldManager", 128));
+        errors.push(FieldError::too_long(&Path::root("fieldManager"), 128));
     }
     match errors.is_empty() {
         true => Ok((WriteOptions { dry_run, field_manager }, validation)),
@@ -83,14 +84,14 @@ pub fn write_options(query: &Query, kind: &str) -> Result<(WriteOptions, FieldVa
 
 fn dry_run(values: &[String], errors: &mut Vec<FieldError>) -> bool {
     for value in values.iter().filter(|value| *value != "All") {
-        errors.push(FieldError::not_supported("dryRun", value, &["All"]));
+        errors.push(FieldError::not_supported(&Path::root("dryRun"), value, &["All"]));
     }
     !values.is_empty()
 }
 
 /// The options of a list.
-pub fn list_options(query: &Query) -> Result<ListOptions, StatusError> {
-    let (labels, fields) = selectors(query)?;
+pub fn list_options(query: &Query, info: &KindInfo) -> Result<ListOptions, StatusError> {
+    let (labels, fields) = selectors(query, info)?;
     Ok(ListOptions {
         labels,
         fields,
@@ -105,7 +106,7 @@ pub fn list_options(query: &Query) -> Result<ListOptions, StatusError> {
 
 type Selectors = (Option<api::selector::LabelSelector>, Option<api::selector::FieldSelector>);
 
-fn selectors(query: &Query) -> Result<Selectors, StatusError> {
+fn selectors(query: &Query, info: &KindInfo) -> Result<Selectors, StatusError> {
     let labels = match query.get("labelSelector") {
         "" => None,
         text => Some(api::selector::LabelSelector::parse(text).map_err(|error| {
@@ -115,16 +116,15 @@ fn selectors(query: &Query) -> Result<Selectors, StatusError> {
     let fields = match query.get("fieldSelector") {
         "" => None,
         text => Some(
-            api::selector::FieldSelector::parse(text)
-                .map_err(|error| api::status::bad_request(error.to_string()))?,
+            api::fields::parse(info, text).map_err(|error| api::status::bad_request(error.to_string()))?,
         ),
     };
     Ok((labels, fields))
 }
 
 /// The options of a watch. A watch with `sendInitialEvents` must say which state it wants.
-pub fn watch_options(query: &Query) -> Result<WatchOptions, StatusError> {
-    let (labels, fields) = selectors(query)?;
+pub fn watch_options(query: &Query, info: &KindInfo) -> Result<WatchOptions, StatusError> {
+    let (labels, fields) = selectors(query, info)?;
     let version = query.get("resourceVersion");
     let revision = match version {
         "" | "0" => 0,
@@ -144,15 +144,13 @@ pub fn watch_options(query: &Query) -> Result<WatchOptions, StatusError> {
     let matching = query.get("resourceVersionMatch");
     if query.has("sendInitialEvents") && matching != "NotOlderThan" {
         errors.push(match matching {
-            "" => FieldError::forbidden(
-                "resourceVersionMatch",
+            "" => FieldError::forbidden(&Path::root("resourceVersionMatch"),
                 "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
             ),
-            other => FieldError::not_supported("resourceVersionMatch", other, &["NotOlderThan"]),
+            other => FieldError::not_supported(&Path::root("resourceVersionMatch"), other, &["NotOlderThan"]),
         });
     } else if !query.has("sendInitialEvents") && !matching.is_empty() {
-        errors.push(FieldError::forbidden(
-            "resourceVersionMatch",
+        errors.push(FieldError::forbidden(&Path::root("resourceVersionMatch"),
             "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         ));
     }
@@ -187,7 +185,7 @@ mod tests {
 
     #[test]
     fn where_watches_start() {
-        let start = |text: &str| watch_options(&Query::parse(text)).expect("valid").start;
+        let start = |text: &str| watch_options(&Query::parse(text), &api::kind::JOB).expect("valid").start;
         assert_eq!(start("watch=true"), WatchStart::Consistent);
         assert_eq!(start("resourceVersion=0"), WatchStart::Any);
         assert_eq!(start("resourceVersion=7"), WatchStart::After(7));
@@ -195,7 +193,7 @@ mod tests {
         assert_eq!(start(initial), WatchStart::Consistent);
         assert_eq!(start(&format!("{initial}&resourceVersion=7")), WatchStart::InitialNotOlderThan(7));
         assert_eq!(
-            watch_options(&Query::parse("sendInitialEvents=true")).expect_err("no match").code(),
+            watch_options(&Query::parse("sendInitialEvents=true"), &api::kind::JOB).expect_err("no match").code(),
             422
         );
     }

@@ -1,0 +1,97 @@
+//! DELETE of an object and of a collection. Options come in the body (JSON, YAML,
+//! protobuf) or, without a body, in the query.
+
+use api::status::{self, StatusError};
+use axum::response::Response;
+use http::header::CONTENT_TYPE;
+use prost::Message;
+use proto::meta_v1;
+
+use super::query::{Query, list_options};
+use super::{Call, answer, body, review};
+use crate::registry::{Deleted, DeleteOptions, Target};
+
+pub async fn one(call: Call, target: Target<'_>) -> Result<Response, StatusError> {
+    let wanted = call.wanted()?;
+    let Call { face, ctx, headers, query, body: sent, .. } = call;
+    let content_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let message = options(content_type, &query, sent).await?;
+    let options = DeleteOptions::parse(&message)?;
+    let deleted = face.registry.delete(&ctx, target, &options).await?;
+    let response = match &deleted {
+        Deleted::Gone(object) => {
+            let metadata = object.metadata();
+            let mut success = status::success(object.kind(), &metadata.name, &metadata.uid);
+            success.code = 0;
+            answer::status(200, &success)
+        }
+        Deleted::Pending(object) => answer::object(&wanted, 200, object),
+    };
+    Ok(answer::with_warnings(response, &warnings(target, &message)))
+}
+
+/// Jobs alone leave their dependents by default, which surprises.
+fn warnings(target: Target<'_>, options: &meta_v1::DeleteOptions) -> Vec<String> {
+    let info = target.resource.info;
+    let silent = options.propagation_policy.is_none() && options.orphan_dependents.is_none();
+    match silent && (info.group, info.kind) == ("batch", "Job") {
+        true => vec![
+            "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning".to_string(),
+        ],
+        false => Vec::new(),
+    }
+}
+
+pub async fn collection(call: Call, target: Target<'_>) -> Result<Response, StatusError> {
+    let wanted = call.wanted()?;
+    let Call { face, ctx, headers, query, body: sent, .. } = call;
+    let list = list_options(&query, target.resource.info)?;
+    let content_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let options = DeleteOptions::parse(&options(content_type, &query, sent).await?)?;
+    let deleted = face.registry.delete_collection(&ctx, target, &options, &list).await?;
+    Ok(answer::list(&wanted, target.resource, &deleted))
+}
+
+async fn options(
+    content_type: &str,
+    query: &Query,
+    sent: axum::body::Body,
+) -> Result<meta_v1::DeleteOptions, StatusError> {
+    let sent = body::read(sent).await?;
+    if sent.is_empty() {
+        return from_query(query);
+    }
+    let encoding = body::encoding(content_type)?;
+    if encoding == super::negotiate::Encoding::Protobuf {
+        let unknown = super::envelope::unwrap(sent).map_err(status::bad_request)?;
+        return meta_v1::DeleteOptions::decode(unknown.raw)
+            .map_err(|error| status::bad_request(format!("unable to decode DeleteOptions: {error}")));
+    }
+    review::from_json(encoding, &sent)
+}
+
+fn from_query(query: &Query) -> Result<meta_v1::DeleteOptions, StatusError> {
+    let present = |name: &str| Some(query.get(name).to_string()).filter(|text| !text.is_empty());
+    Ok(meta_v1::DeleteOptions {
+        grace_period_seconds: query.number("gracePeriodSeconds")?,
+        orphan_dependents: query.has("orphanDependents").then(|| query.flag("orphanDependents")),
+        propagation_policy: present("propagationPolicy"),
+        dry_run: query.all("dryRun"),
+        ..Default::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_from_the_query() {
+        let query = Query::parse("propagationPolicy=Background&gracePeriodSeconds=0&dryRun=All");
+        let options = from_query(&query).expect("valid");
+        assert_eq!(options.propagation_policy.as_deref(), Some("Background"));
+        assert_eq!(options.grace_period_seconds, Some(0));
+        assert_eq!(options.dry_run, ["All"]);
+        assert!(from_query(&Query::parse("gracePeriodSeconds=x")).is_err());
+    }
+}

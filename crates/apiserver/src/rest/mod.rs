@@ -1,0 +1,201 @@
+//! The REST face: Kubernetes' HTTP API on top of the registry.
+//!
+//! ```text
+//!  request -> path::parse -> Route
+//!     discovery, openapi, health, version        documents made here
+//!     Resource(path) -> registry.resource(..)    unknown: "404 page not found"
+//!        GET       read::{get, list}  watch::serve   pods/log
+//!        POST      write::create      subresource::{bind, evict, token}, review
+//!        PUT       write::update      PATCH  write::patch -> patch::{json, merge, strategic}
+//!        DELETE    delete::{one, collection}
+//!     -> answer::{object, list, error}           JSON, YAML, protobuf, Table, PartialObjectMetadata
+//! ```
+//!
+//! What is allowed, defaulted, validated and stored is the registry's; this face
+//! only translates. Every failure is a `Status`, except for paths that do not exist.
+
+mod answer;
+mod body;
+mod delete;
+mod discovery;
+mod document;
+mod envelope;
+mod log;
+mod metrics;
+mod negotiate;
+mod openapi;
+mod patch;
+mod path;
+mod query;
+mod read;
+mod review;
+mod subresource;
+mod table;
+mod watch;
+mod write;
+mod yaml;
+
+use std::sync::Arc;
+
+use api::status::{self, StatusError};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderMap, Method, Request, header};
+
+use crate::context::{Identity, RequestContext};
+use crate::registry::{Registry, Resource, Target};
+use answer::Wanted;
+use path::{ResourcePath, Route};
+use query::Query;
+
+/// What every handler sees.
+struct Face {
+    registry: Arc<Registry>,
+    requests: metrics::Requests,
+    openapi: document::Documents,
+}
+
+/// The REST face of `registry`. Requests carry `Arc<Identity>` in their extensions;
+/// one without is anonymous.
+pub fn router(registry: Arc<Registry>) -> Router {
+    let openapi = document::Documents::default();
+    let face = Arc::new(Face { registry, requests: metrics::Requests::default(), openapi });
+    Router::new().fallback(handle).with_state(face)
+}
+
+/// A request, taken apart.
+struct Call {
+    face: Arc<Face>,
+    ctx: RequestContext,
+    method: Method,
+    headers: HeaderMap,
+    query: Query,
+    body: Body,
+}
+
+impl Call {
+    fn registry(&self) -> &Registry {
+        &self.face.registry
+    }
+
+    fn header(&self, name: header::HeaderName) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    fn accept(&self) -> &str {
+        self.header(header::ACCEPT)
+    }
+
+    /// The form of the answer, or 406.
+    fn wanted(&self) -> Result<Wanted, StatusError> {
+        let form = negotiate::form(self.accept()).ok_or_else(|| {
+            let supported: Vec<&str> = negotiate::MEDIA_TYPES.split(", ").collect();
+            status::not_acceptable(&supported)
+        })?;
+        let include = self.query.get("includeObject");
+        let include = table::Include::parse(include).ok_or_else(|| {
+            let field = api::field::Path::root("includeObject");
+            let error = api::field::Error::not_supported(&field, include, &["Metadata", "None", "Object"]);
+            status::invalid_kind("meta.k8s.io", "TableOptions", "", &[error])
+        })?;
+        let gzip = self.header(header::ACCEPT_ENCODING).contains("gzip");
+        Ok(Wanted { form, include, gzip, now: self.ctx.now })
+    }
+}
+
+async fn handle(State(face): State<Arc<Face>>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let identity = parts.extensions.get::<Arc<Identity>>().cloned();
+    let identity = identity.unwrap_or_else(|| Arc::new(Identity::anonymous()));
+    // HEAD is GET without its body, which the server leaves out.
+    let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
+    let call = Call {
+        face: face.clone(),
+        ctx: RequestContext::new(identity, chrono::Utc::now()),
+        method: method.clone(),
+        headers: parts.headers,
+        query: Query::parse(parts.uri.query().unwrap_or_default()),
+        body,
+    };
+    let route = path::parse(parts.uri.path());
+    let resource = match &route {
+        Route::Resource(path) => path.resource.clone(),
+        _ => String::new(),
+    };
+    let response = match route {
+        Route::Resource(path) => serve(call, path).await,
+        route => document::serve(&call, &route, parts.uri.path()),
+    };
+    let response = response.unwrap_or_else(|error| answer::error(&error));
+    face.requests.count(&method, &resource, response.status());
+    tracing::debug!(%method, uri = %parts.uri, code = response.status().as_u16(), "request");
+    response
+}
+
+/// A request for a resource, a subresource or a review.
+async fn serve(call: Call, path: ResourcePath) -> Result<Response, StatusError> {
+    if let Some(review) = review::Review::find(&path) {
+        return match call.method {
+            Method::POST => review.serve(call, &path).await,
+            _ => Err(status::method_not_allowed()),
+        };
+    }
+    let registry = call.face.registry.clone();
+    if (path.group.as_str(), path.resource.as_str()) == ("", "bindings") && path.name.is_empty() {
+        return match call.method {
+            Method::POST => subresource::bind(call, &path).await,
+            _ => Err(status::method_not_allowed()),
+        };
+    }
+    let Some(resource) = registry.resource(&path.group, &path.version, &path.resource) else {
+        return Ok(answer::page_not_found());
+    };
+    let misplaced = resource.info.namespaced != !path.namespace.is_empty();
+    if misplaced && (!resource.info.namespaced || !path.name.is_empty()) {
+        return Ok(answer::page_not_found());
+    }
+    match (path.name.is_empty(), path.subresource.as_str()) {
+        (true, _) => collection(call, resource, &path).await,
+        (false, "") => object(call, resource, &path, "").await,
+        (false, "status") if resource.info.status => object(call, resource, &path, "status").await,
+        (false, _) => subresource::serve(call, resource, &path).await,
+    }
+}
+
+fn target<'a>(resource: &'static Resource, path: &'a ResourcePath) -> Target<'a> {
+    Target { resource, namespace: &path.namespace, name: &path.name }
+}
+
+async fn collection(
+    call: Call,
+    resource: &'static Resource,
+    path: &ResourcePath,
+) -> Result<Response, StatusError> {
+    let all_namespaces = resource.info.namespaced && path.namespace.is_empty();
+    match call.method {
+        Method::GET if call.query.flag("watch") => watch::serve(call, target(resource, path)).await,
+        Method::GET => read::list(call, target(resource, path)).await,
+        _ if all_namespaces => Err(status::method_not_allowed()),
+        Method::POST => write::create(call, target(resource, path)).await,
+        Method::DELETE => delete::collection(call, target(resource, path)).await,
+        _ => Err(status::method_not_allowed()),
+    }
+}
+
+async fn object(
+    call: Call,
+    resource: &'static Resource,
+    path: &ResourcePath,
+    subresource: &str,
+) -> Result<Response, StatusError> {
+    let target = target(resource, path);
+    match call.method {
+        Method::GET => read::get(call, target).await,
+        Method::PUT => write::update(call, target, subresource).await,
+        Method::PATCH => write::patch(call, target, subresource).await,
+        Method::DELETE if subresource.is_empty() => delete::one(call, target).await,
+        _ => Err(status::method_not_allowed()),
+    }
+}
