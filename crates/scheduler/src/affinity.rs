@@ -86,21 +86,18 @@ mod tests {
             ("zone", "Gt", &["1"], false),
             ("zone", "Like", &["a"], false),
         ] {
-            let term = NodeSelectorTerm {
-                match_expressions: vec![requirement(key, operator, values)],
-                ..Default::default()
-            };
+            let term =
+                NodeSelectorTerm { match_expressions: vec![requirement(key, operator, values)], ..Default::default() };
             assert_eq!(any_term_matches(&[term], "n1", &node()), expected, "{key} {operator} {values:?}");
         }
     }
 
     #[test]
     fn terms_are_alternatives_and_an_empty_one_matches_nothing() {
-        let zone_c = NodeSelectorTerm { match_expressions: vec![requirement("zone", "In", &["c"])], ..Default::default() };
-        let named = NodeSelectorTerm {
-            match_fields: vec![requirement("metadata.name", "In", &["n1"])],
-            ..Default::default()
-        };
+        let zone_c =
+            NodeSelectorTerm { match_expressions: vec![requirement("zone", "In", &["c"])], ..Default::default() };
+        let named =
+            NodeSelectorTerm { match_fields: vec![requirement("metadata.name", "In", &["n1"])], ..Default::default() };
         assert!(any_term_matches(&[zone_c.clone(), named.clone()], "n1", &node()));
         assert!(!any_term_matches(&[zone_c, named], "n2", &node()));
         assert!(!any_term_matches(&[NodeSelectorTerm::default()], "n1", &node()));

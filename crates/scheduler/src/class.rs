@@ -65,9 +65,10 @@ impl Class {
 }
 
 fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
-    let containers = spec.containers.iter().chain(
-        spec.init_containers.iter().filter(|container| container.restart_policy.as_deref() == Some("Always")),
-    );
+    let containers = spec
+        .containers
+        .iter()
+        .chain(spec.init_containers.iter().filter(|container| container.restart_policy.as_deref() == Some("Always")));
     let mut ports: Vec<HostPort> = containers
         .flat_map(|container| &container.ports)
         .filter(|port| port.host_port > 0)

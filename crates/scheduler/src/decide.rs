@@ -51,8 +51,9 @@ pub struct Pass {
     pub more: bool,
 }
 
-/// At most this many placements, and as many refusals, in one pass, so that binds go out while others still wait.
-pub const PASS_LIMIT: usize = 2_048;
+/// At most this many placements, and as many refusals, in one pass: about half a MiB of Pods, what one Commit takes.
+/// Binds go out while others still wait.
+pub const PASS_LIMIT: usize = 256;
 
 /// Places waiting Pods: each placement is taken out of `pending` and counted in `cluster` at once.
 pub fn pass(cluster: &mut Cluster, pending: &mut Pending, now: DateTime<Utc>) -> Pass {
@@ -84,15 +85,17 @@ pub fn pass(cluster: &mut Cluster, pending: &mut Pending, now: DateTime<Utc>) ->
 }
 
 /// Everyone in this line hears the reason, unless they have heard it.
-fn refuse(class: &Arc<Class>, cluster: &Cluster, pending: &Pending, now: DateTime<Utc>, pass: &mut Pass) {
+fn refuse(class: &Arc<Class>, cluster: &Cluster, pending: &mut Pending, now: DateTime<Utc>, pass: &mut Pass) {
     let message: Arc<str> = diagnosis::explain(class, cluster).into();
-    for pod in pending.line(class) {
+    for pod in pending.line_mut(class) {
         match pod.report_due(&message) {
             Some(due) if due <= now => {
                 if pass.refusals.len() >= PASS_LIMIT {
                     pass.more = true;
                     return;
                 }
+                // From now on, so that the next pass doesn't tell it again while this one is being written.
+                pod.told = Some((Arc::clone(&message), now));
                 pass.refusals.push(Refusal { pod: pod.clone(), message: Arc::clone(&message) });
             }
             Some(due) => pass.report_at = Some(pass.report_at.map_or(due, |at| at.min(due))),

@@ -55,7 +55,8 @@ pub fn reasons(class: &Class, node: &NodeState, offer: &Offer) -> Vec<Reason> {
     if node.load.pods >= offer.pod_limit {
         reasons.push(PODS);
     }
-    reasons.extend(shortages(class, offer, &node.load).into_iter().map(|name| Cow::Owned(format!("Insufficient {name}"))));
+    reasons
+        .extend(shortages(class, offer, &node.load).into_iter().map(|name| Cow::Owned(format!("Insufficient {name}"))));
     reasons
 }
 

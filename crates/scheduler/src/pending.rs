@@ -7,23 +7,22 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
-use api::proto::meta_v1::ObjectMeta;
-use chrono::{DateTime, Utc};
+use api::condition;
+use api::proto::core_v1::Pod;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::class::Class;
 
 /// The same Pod is told anew that it fits nowhere only when the reason has changed, and at most this often.
-pub const REPORT_AGAIN_AFTER: Duration = Duration::from_secs(10);
+pub const REPORT_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(10);
 
 /// A Pod without a node.
 #[derive(Debug, Clone)]
 pub struct WaitingPod {
-    pub namespace: String,
-    pub name: String,
+    /// Whole, as it was last seen.
+    pub pod: Arc<Pod>,
     pub uid: String,
-    pub resource_version: String,
     pub class: Arc<Class>,
     pub priority: i32,
     /// The last answer that it got: the message in its PodScheduled condition, and when it was written.
@@ -31,16 +30,15 @@ pub struct WaitingPod {
 }
 
 impl WaitingPod {
-    pub fn new(metadata: &ObjectMeta, priority: i32, class: Arc<Class>) -> Self {
-        Self {
-            namespace: metadata.namespace.clone(),
-            name: metadata.name.clone(),
-            uid: metadata.uid.clone(),
-            resource_version: metadata.resource_version.clone(),
-            class,
-            priority,
-            told: None,
-        }
+    pub fn new(pod: Arc<Pod>, class: Arc<Class>) -> Self {
+        let uid = pod.metadata.as_ref().map(|metadata| metadata.uid.clone()).unwrap_or_default();
+        let priority = pod.spec.as_ref().and_then(|spec| spec.priority).unwrap_or_default();
+        // What an earlier leader has told stands in the Pod.
+        let condition = pod.status.as_ref().and_then(|status| condition::find(&status.conditions, "PodScheduled"));
+        let told = condition
+            .filter(|condition| condition.status == "False" && !condition.message.is_empty())
+            .map(|condition| (Arc::from(condition.message.as_str()), DateTime::<Utc>::MIN_UTC));
+        Self { pod, uid, class, priority, told }
     }
 
     /// When this Pod is due to be told `message`; `None`: it has been.
@@ -48,7 +46,7 @@ impl WaitingPod {
         match &self.told {
             None => Some(DateTime::<Utc>::MIN_UTC),
             Some((told, _)) if **told == *message => None,
-            Some((_, at)) => Some(*at + REPORT_AGAIN_AFTER),
+            Some((_, at)) => Some(at.checked_add_signed(REPORT_AGAIN_AFTER).unwrap_or(*at)),
         }
     }
 }
@@ -73,7 +71,8 @@ impl Pending {
         let mut arrival = None;
         if let Some((old_line, old_place)) = self.place_of.remove(&pod.uid) {
             let old = self.take(old_line, old_place);
-            pod.told = pod.told.or(old.and_then(|old| old.told));
+            // What was told here is newer than what the watch has brought.
+            pod.told = old.and_then(|old| old.told).or(pod.told);
             arrival = Some(old_place.1);
         }
         let arrival = arrival.unwrap_or_else(|| {
@@ -90,10 +89,11 @@ impl Pending {
         self.take(line, place)
     }
 
-    pub fn told(&mut self, uid: &str, message: Arc<str>, now: DateTime<Utc>) {
+    /// Telling this Pod failed: it is due again after the usual pause.
+    pub fn untold(&mut self, uid: &str, now: DateTime<Utc>) {
         let Some((line, place)) = self.place_of.get(uid) else { return };
         if let Some(pod) = self.lines.get_mut(line).and_then(|line| line.get_mut(place)) {
-            pod.told = Some((message, now));
+            pod.told = Some((Arc::from(""), now));
         }
     }
 
@@ -117,8 +117,8 @@ impl Pending {
     }
 
     /// All who wait in the line of this class, in order.
-    pub fn line(&self, class: &Arc<Class>) -> impl Iterator<Item = &WaitingPod> {
-        self.lines.get(&line_of(class)).into_iter().flat_map(|line| line.values())
+    pub fn line_mut(&mut self, class: &Arc<Class>) -> impl Iterator<Item = &mut WaitingPod> {
+        self.lines.get_mut(&line_of(class)).into_iter().flat_map(|line| line.values_mut())
     }
 
     fn take(&mut self, line: LineId, place: Place) -> Option<WaitingPod> {
