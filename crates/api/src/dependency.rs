@@ -107,10 +107,10 @@ pub fn parse(text: &str) -> Result<Vec<JobDependency>, String> {
 pub fn validate(job: &Job) -> Errors {
     let mut errors = Vec::new();
     let field = job.spec.as_ref().map_or(&[][..], |spec| &spec.depends_on);
-    let spec = Path::root("spec");
+    let spec = Path::new("spec");
     validate_list(field, &spec.child("dependsOn"), job.name(), &mut errors);
     if let Some(text) = job.annotation(ANNOTATION) {
-        let annotations = Path::root("metadata.annotations");
+        let annotations = Path::new("metadata.annotations");
         let at = annotations.key(ANNOTATION);
         match parse(text) {
             Ok(parsed) if field.is_empty() => validate_list(&parsed, &at, job.name(), &mut errors),
@@ -194,7 +194,7 @@ pub fn cycle<'a>(name: &'a str, on: &[&'a str], depends_on: impl Fn(&'a str) -> 
 
 /// The error for a cycle.
 pub fn cycle_error(cycle: &[&str]) -> Error {
-    let spec = Path::root("spec");
+    let spec = Path::new("spec");
     Error::invalid(
         &spec.child("dependsOn"),
         crate::field::Omitted,

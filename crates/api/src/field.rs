@@ -3,7 +3,7 @@
 //! A [`Path`] is a list on the stack, so that a validation that finds nothing allocates nothing:
 //!
 //! ```text
-//! Path::root("spec") <- .child("containers") <- .index(0) <- .child("image")   prints   spec.containers[0].image
+//! Path::new("spec") <- .child("containers") <- .index(0) <- .child("image")   prints   spec.containers[0].image
 //! ```
 //!
 //! An [`Error`] is the cause of a 422 answer: a reason, the field and one line such as `Invalid value: -1: must be greater
@@ -27,7 +27,7 @@ enum Step<'a> {
 
 impl<'a> Path<'a> {
     /// The path of a top-level field. A name may hold several steps: `spec.template`.
-    pub const fn root(name: &'a str) -> Self {
+    pub const fn new(name: &'a str) -> Self {
         Path { parent: None, step: Step::Name(name) }
     }
 
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_path_prints_names_indexes_and_keys() {
-        let spec = Path::root("spec");
+        let spec = Path::new("spec");
         let containers = spec.child("containers");
         let first = containers.index(0);
         assert_eq!(first.child("image").to_string(), "spec.containers[0].image");
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn each_reason_has_kubernetes_text() {
-        let path = Path::root("spec");
+        let path = Path::new("spec");
         let at = path.child("completions");
         assert_eq!(
             Error::invalid(&at, -1, "must be greater than or equal to 0").to_string(),
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_summary_joins_what_differs() {
-        let path = Path::root("a");
+        let path = Path::new("a");
         let one = Error::required(&path, "");
         assert_eq!(summary(&[one.clone(), one.clone()]), "a: Required value");
         assert_eq!(summary(&[one, Error::forbidden(&path, "no")]), "[a: Required value, a: Forbidden: no]");

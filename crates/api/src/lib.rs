@@ -4,6 +4,7 @@
 //! controllers, the scheduler and the agent all decide with these functions, so a rule is written once.
 
 pub mod condition;
+pub mod defaults;
 pub mod dependency;
 pub mod duration;
 pub mod field;
@@ -11,7 +12,9 @@ pub mod fields;
 pub mod kind;
 pub mod meta;
 pub mod names;
+pub mod prepare;
 pub mod quantity;
+pub mod resources;
 pub mod schedule;
 pub mod selector;
 pub mod status;

@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn invalid_carries_a_cause_for_each_error() {
-        let spec = Path::root("spec");
+        let spec = Path::new("spec");
         let errors = [
             Error::invalid(&spec.child("completions"), -1, "must be greater than or equal to 0"),
             Error::required(&spec.child("template"), ""),

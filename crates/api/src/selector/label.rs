@@ -55,9 +55,9 @@ impl Requirement {
         let mut errors = Vec::new();
         let problems = names::label_key(key);
         if !problems.is_empty() {
-            errors.push(Error::invalid(&Path::root("key"), key, &problems.join("; ")));
+            errors.push(Error::invalid(&Path::new("key"), key, &problems.join("; ")));
         }
-        let at = Path::root("values");
+        let at = Path::new("values");
         let wrong_count = match operator {
             Operator::In | Operator::NotIn if values.is_empty() => {
                 "for 'in', 'notin' operators, values set can't be empty"

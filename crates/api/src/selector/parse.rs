@@ -136,7 +136,7 @@ impl<'a> Parser<'a> {
         let problems = names::label_key(key);
         if !problems.is_empty() {
             // Kubernetes passes no path here, and its printer says so.
-            return Err(Error::invalid(&Path::root("<nil>"), key, &problems.join("; ")).to_string());
+            return Err(Error::invalid(&Path::new("<nil>"), key, &problems.join("; ")).to_string());
         }
         if negated {
             return Requirement::new(key, Operator::DoesNotExist, Vec::new());
