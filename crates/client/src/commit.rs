@@ -120,6 +120,11 @@ impl Write {
         self.kind
     }
 
+    /// Bytes that it takes in a Commit.
+    pub fn encoded_len(&self) -> usize {
+        self.op.encoded_len()
+    }
+
     /// What is written.
     pub fn op(&self) -> &Op {
         &self.op

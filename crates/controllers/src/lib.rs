@@ -1,1 +1,5 @@
+//! The controllers.
 
+pub mod job;
+pub mod plan;
+pub mod pod_view;
