@@ -36,7 +36,7 @@ pub fn serve(call: &Call, route: &Route, path: &str) -> Result<Response, StatusE
         };
     }
     let registry = call.registry();
-    registry.path_review(&call.ctx, "get", path)?;
+    registry.authorize_path(&call.ctx, path)?;
     let resources = registry.resources();
     let aggregated = negotiate::aggregated(call.accept());
     let found = match route {
@@ -99,7 +99,7 @@ fn version(git_version: &str) -> Response {
 
 fn health(call: &Call, path: &str) -> Response {
     let ready = match path.starts_with("/readyz") {
-        true => call.registry().ready(),
+        true => call.registry().is_ready(),
         false => Ok(()),
     };
     match ready {

@@ -12,7 +12,7 @@ use super::{Call, answer};
 
 pub async fn serve(call: Call, namespace: &str, name: &str) -> Result<Response, StatusError> {
     let request = options(&call.query, namespace, name)?;
-    let output = call.registry().read_output(&call.ctx, &request).await?;
+    let output = call.registry().read_output(&call.ctx, request).await?;
     // The answer has begun, so an error later on can only end it.
     let chunks = output.take_while(|chunk| {
         if let Err(error) = chunk {
@@ -50,7 +50,7 @@ fn options(query: &Query, namespace: &str, name: &str) -> Result<OutputRequest, 
                 0 => "must be greater than or equal to 0",
                 _ => "must be greater than 0",
             };
-            errors.push(FieldError::invalid(&Path::root(field), value, detail));
+            errors.push(FieldError::invalid(&Path::new(field), value, detail));
         }
     };
     at_least("tailLines", request.tail_lines, 0, &mut errors);
@@ -58,7 +58,7 @@ fn options(query: &Query, namespace: &str, name: &str) -> Result<OutputRequest, 
     at_least("sinceSeconds", request.since_seconds, 1, &mut errors);
     if request.since_seconds.is_some() && request.since_time.is_some() {
         let detail = "at most one of `sinceTime` or `sinceSeconds` may be specified";
-        errors.push(FieldError::forbidden(&Path::root(""), detail));
+        errors.push(FieldError::forbidden(&Path::new(""), detail));
     }
     match errors.is_empty() {
         true => Ok(request),

@@ -14,6 +14,7 @@
 //! What is allowed, defaulted, validated and stored is the registry's; this face
 //! only translates. Every failure is a `Status`, except for paths that do not exist.
 
+mod access;
 mod answer;
 mod body;
 mod delete;
@@ -96,7 +97,7 @@ impl Call {
         })?;
         let include = self.query.get("includeObject");
         let include = table::Include::parse(include).ok_or_else(|| {
-            let field = api::field::Path::root("includeObject");
+            let field = api::field::Path::new("includeObject");
             let error = api::field::Error::not_supported(&field, include, &["Metadata", "None", "Object"]);
             status::invalid_kind("meta.k8s.io", "TableOptions", "", &[error])
         })?;

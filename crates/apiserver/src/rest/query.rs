@@ -68,13 +68,13 @@ pub fn write_options(query: &Query, kind: &str) -> Result<(WriteOptions, FieldVa
         "Strict" => FieldValidation::Strict,
         "Warn" | "" => FieldValidation::Warn,
         other => {
-            errors.push(FieldError::not_supported(&Path::root("fieldValidation"), other, &["Ignore", "Strict", "Warn"]));
+            errors.push(FieldError::not_supported(&Path::new("fieldValidation"), other, &["Ignore", "Strict", "Warn"]));
             FieldValidation::Warn
         }
     };
     let field_manager = query.get("fieldManager").to_string();
     if field_manager.len() > 128 {
-        errors.push(FieldError::too_long(&Path::root("fieldManager"), 128));
+        errors.push(FieldError::too_long(&Path::new("fieldManager"), 128));
     }
     match errors.is_empty() {
         true => Ok((WriteOptions { dry_run, field_manager }, validation)),
@@ -84,7 +84,7 @@ pub fn write_options(query: &Query, kind: &str) -> Result<(WriteOptions, FieldVa
 
 fn dry_run(values: &[String], errors: &mut Vec<FieldError>) -> bool {
     for value in values.iter().filter(|value| *value != "All") {
-        errors.push(FieldError::not_supported(&Path::root("dryRun"), value, &["All"]));
+        errors.push(FieldError::not_supported(&Path::new("dryRun"), value, &["All"]));
     }
     !values.is_empty()
 }
@@ -144,13 +144,13 @@ pub fn watch_options(query: &Query, info: &KindInfo) -> Result<WatchOptions, Sta
     let matching = query.get("resourceVersionMatch");
     if query.has("sendInitialEvents") && matching != "NotOlderThan" {
         errors.push(match matching {
-            "" => FieldError::forbidden(&Path::root("resourceVersionMatch"),
+            "" => FieldError::forbidden(&Path::new("resourceVersionMatch"),
                 "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
             ),
-            other => FieldError::not_supported(&Path::root("resourceVersionMatch"), other, &["NotOlderThan"]),
+            other => FieldError::not_supported(&Path::new("resourceVersionMatch"), other, &["NotOlderThan"]),
         });
     } else if !query.has("sendInitialEvents") && !matching.is_empty() {
-        errors.push(FieldError::forbidden(&Path::root("resourceVersionMatch"),
+        errors.push(FieldError::forbidden(&Path::new("resourceVersionMatch"),
             "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         ));
     }

@@ -51,8 +51,7 @@ impl Review {
             }
             Review::Rules => {
                 let mut review: SelfSubjectRulesReview = message(encoding, sent)?;
-                let namespace = review.spec.as_ref().map_or("", |spec| spec.namespace.as_str());
-                review.status = Some(registry.rules_review(&ctx, namespace));
+                review.status = Some(registry.rules_review(&ctx));
                 Ok(created(&review))
             }
         }

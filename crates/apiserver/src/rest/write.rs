@@ -151,7 +151,7 @@ fn patched(
         _ => json.clone(),
     };
     let invalid = |problem: String| {
-        let field = api::field::Path::root("patch");
+        let field = api::field::Path::new("patch");
         let error = api::field::Error::invalid(&field, shown().as_str(), &problem);
         status::invalid_kind("", "", "", &[error])
     };
