@@ -13,27 +13,34 @@
 //! (decoded, to be changed) or as `Arc<CachedObject>` (shared with the cache, encoded bytes and what selectors need).
 //! All errors are [`StatusError`]: code, reason and message as Kubernetes words them.
 
+mod ask;
 mod bind;
 mod committing;
+mod companions;
 pub(crate) mod delete;
+mod dependencies;
+mod event_lease;
 mod freshness;
 mod metadata;
 mod options;
+mod output;
 mod page;
+mod prepare;
 mod read;
 mod resource;
 mod review;
-mod write;
 
 use std::sync::Arc;
 
 pub use api::status::StatusError;
+pub use ask::{Ask, Change, Check, Done, Effect, Fence, GroupAnswer, GroupAsk, Part, Refused};
+pub(crate) use bind::{binding_ask, pods};
+pub(crate) use event_lease::EventLease;
 pub use options::*;
 pub use resource::{Decoded, Resource};
-pub use review::TokenIssued;
 
 use crate::agents::Agents;
-use crate::auth::{Authenticator, Authorizer, ServiceAccountKeys};
+use crate::auth::{Authorizer, ServiceAccountKeys};
 use crate::cache::Caches;
 use crate::commit::Committer;
 use crate::context::RequestContext;
@@ -49,8 +56,10 @@ pub struct Registry {
     pub(crate) caches: Arc<Caches>,
     pub(crate) committer: Committer,
     pub(crate) authorizer: Authorizer,
-    pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) keys: Arc<ServiceAccountKeys>,
+    pub(crate) event_lease: EventLease,
+    /// PEM of the API's authority, for `kube-root-ca.crt`; empty with `--insecure`.
+    pub(crate) root_ca: String,
     /// The agents whose streams end here.
     pub agents: Arc<Agents>,
     /// `gitVersion` of `/version`.
@@ -84,7 +93,13 @@ impl Registry {
     ///
     /// # Errors
     /// 403 Forbidden in Kubernetes' words.
-    pub fn authorize(&self, ctx: &RequestContext, verb: &str, target: Target<'_>, subresource: &str) -> Result<(), StatusError> {
+    pub fn authorize(
+        &self,
+        ctx: &RequestContext,
+        verb: &str,
+        target: Target<'_>,
+        subresource: &str,
+    ) -> Result<(), StatusError> {
         self.authorizer.authorize(&self.caches, &ctx.identity, verb, target, subresource, None)
     }
 
@@ -100,7 +115,8 @@ impl Registry {
         object: AnyObject,
         options: &WriteOptions,
     ) -> Result<Written, StatusError> {
-        self.create_object(ctx, target, object, options).await
+        let done = self.one(ctx, Ask::Create { target, object }, options.dry_run).await?;
+        Ok(Written::from(done))
     }
 
     /// Replaces the object by what `modify` makes of it; status is kept as it was. A change to nothing writes nothing.
@@ -114,7 +130,8 @@ impl Registry {
         modify: Modify<'_>,
         options: &WriteOptions,
     ) -> Result<Written, StatusError> {
-        self.update_object(ctx, target, "", modify, options).await
+        let ask = Ask::Update { target, part: Part::Main, change: Change::By(modify) };
+        Ok(Written::from(self.one(ctx, ask, options.dry_run).await?))
     }
 
     /// As [`Registry::update`] for the subresource `status`: the spec is kept as it was, labels and annotations may change.
@@ -128,7 +145,8 @@ impl Registry {
         modify: Modify<'_>,
         options: &WriteOptions,
     ) -> Result<Written, StatusError> {
-        self.update_object(ctx, target, "status", modify, options).await
+        let ask = Ask::Update { target, part: Part::Status, change: Change::By(modify) };
+        Ok(Written::from(self.one(ctx, ask, options.dry_run).await?))
     }
 
     /// As [`Registry::update`] for `namespaces/finalize`: only `spec.finalizers` may change.
@@ -142,7 +160,8 @@ impl Registry {
         modify: Modify<'_>,
         options: &WriteOptions,
     ) -> Result<Written, StatusError> {
-        self.update_object(ctx, target, "finalize", modify, options).await
+        let ask = Ask::Update { target, part: Part::Finalize, change: Change::By(modify) };
+        Ok(Written::from(self.one(ctx, ask, options.dry_run).await?))
     }
 
     /// One object.
@@ -163,7 +182,12 @@ impl Registry {
     /// # Errors
     /// 400 for a field that cannot be selected by, 403, 410 Expired for an old token or exact revision, 504 for a revision that
     /// the store has not reached.
-    pub async fn list(&self, ctx: &RequestContext, target: Target<'_>, options: &ListOptions) -> Result<Listed, StatusError> {
+    pub async fn list(
+        &self,
+        ctx: &RequestContext,
+        target: Target<'_>,
+        options: &ListOptions,
+    ) -> Result<Listed, StatusError> {
         self.list_objects(ctx, target, options).await
     }
 

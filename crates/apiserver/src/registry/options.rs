@@ -30,6 +30,18 @@ pub struct Written {
     pub deleted: bool,
 }
 
+impl From<super::Done> for Written {
+    fn from(done: super::Done) -> Self {
+        use super::Effect;
+        Written {
+            object: done.object,
+            warnings: done.warnings,
+            changed: done.effect != Effect::Unchanged,
+            deleted: done.effect == Effect::Removed,
+        }
+    }
+}
+
 /// How current a read must be (`resourceVersion` and `resourceVersionMatch`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Freshness {

@@ -11,6 +11,8 @@ pub struct Resource {
     /// Names, scope and short names.
     pub info: &'static KindInfo,
     pub(crate) strategy: &'static dyn Strategy,
+    /// Its objects go by themselves after an hour (events).
+    pub(crate) expires: bool,
     /// Where its objects lie in the table of caches.
     pub(crate) index: usize,
 }
@@ -23,10 +25,8 @@ pub struct Decoded {
     pub api_version: String,
     /// See `api_version`.
     pub kind: String,
-    /// `unknown field "spec.x"`, one per field.
-    pub unknown: Vec<String>,
-    /// `duplicate field "spec.x"`, one per field.
-    pub duplicate: Vec<String>,
+    /// `unknown field "spec.x"`, `duplicate field "spec.x"`, in the order met.
+    pub problems: Vec<String>,
 }
 
 impl Resource {

@@ -1,0 +1,276 @@
+//! From groups of asks to answers: rounds of prepare and commit until each group has its answer.
+//!
+//! ```text
+//!  pending groups --prepare--> ready (disjoint keys) --one Txn--> done
+//!        ^            |                                  | conflict: the cache reaches the winner's revision
+//!        |            +-- refused on a cache that may lag: a consistent read first, then for good
+//!        +----------------------------------------------+
+//! ```
+
+use std::collections::HashSet;
+
+use api::status;
+
+use super::ask::{Ask, Check, Done, Effect, GroupAnswer, GroupAsk, Refused};
+use super::prepare::{Prepared, cache_key};
+use super::{Registry, StatusError};
+use crate::commit::{Condition, MAX_GROUP_OPERATIONS, MAX_GROUPS, Outcome, PreparedGroup};
+use crate::context::RequestContext;
+use crate::keys;
+
+/// Rounds that a group may lose against other writers.
+const MAX_ATTEMPTS: u32 = 6;
+
+/// Where a condition came from.
+#[derive(Clone, Copy)]
+enum Source {
+    /// The object of this write.
+    Write(usize),
+    /// Another key that this write depends on: a guard, a companion.
+    Beside,
+    Check,
+    Fence,
+}
+
+/// A group that is ready: what is sent, and what is told when it has been written.
+struct Ready {
+    group: PreparedGroup,
+    sources: Vec<Source>,
+    writes: Vec<Prepared>,
+}
+
+/// How far a group has come.
+#[derive(Default)]
+struct Progress {
+    answer: Option<GroupAnswer>,
+    attempts: u32,
+    /// The cache was as new as the store when this group began its current attempt.
+    fresh: bool,
+}
+
+impl Registry {
+    /// One write, as a Commit of one.
+    ///
+    /// # Errors
+    /// Why it was refused.
+    pub(crate) async fn one(&self, ctx: &RequestContext, ask: Ask<'_>, dry_run: bool) -> Result<Done, StatusError> {
+        let group = GroupAsk { writes: vec![ask], ..GroupAsk::default() };
+        let answer = self.commit(ctx, &[group], dry_run).await?.pop().expect("one answer a group");
+        let (_, mut done) = answer.map_err(|refused| refused.error)?;
+        Ok(done.pop().expect("one entry a write"))
+    }
+
+    /// Groups of writes (design D2): each is atomic, all go in one Txn where their objects are disjoint.
+    ///
+    /// # Errors
+    /// Only what concerns the whole request (limits); everything else is told group by group.
+    pub async fn commit(
+        &self,
+        ctx: &RequestContext,
+        groups: &[GroupAsk<'_>],
+        dry_run: bool,
+    ) -> Result<Vec<GroupAnswer>, StatusError> {
+        require_limits(groups)?;
+        let lease = if dry_run { 0 } else { self.lease_for(groups).await? };
+        let mut progress: Vec<Progress> = groups.iter().map(|_| Progress::default()).collect();
+        while progress.iter().any(|group| group.answer.is_none()) {
+            let mut round = Vec::new();
+            let mut taken = HashSet::new();
+            let mut lagging = false;
+            for (index, (group, state)) in groups.iter().zip(&mut progress).enumerate() {
+                if state.answer.is_some() {
+                    continue;
+                }
+                match self.ready(ctx, group, lease) {
+                    Err(_) if !state.fresh => lagging = true,
+                    Err(refused) => state.answer = Some(Err(refused)),
+                    // Nothing to write, or nothing to be written: the answer must be true of the store, not of a lagging cache.
+                    Ok(_) if !state.fresh && dry_run => lagging = true,
+                    Ok(ready) if !state.fresh && ready.group.changes.is_empty() => lagging = true,
+                    Ok(ready) if dry_run || (ready.group.changes.is_empty() && group.writes.len() == 1) => {
+                        state.answer = Some(self.unsent(ready));
+                    }
+                    Ok(ready) => {
+                        // A key twice in one Txn is refused by the store: the later group waits for the next round.
+                        if ready.group.changes.iter().all(|change| !taken.contains(change.key())) {
+                            taken.extend(ready.group.changes.iter().map(|change| change.key().to_string()));
+                            round.push((index, ready));
+                        }
+                    }
+                }
+            }
+            self.send(round, &mut progress).await;
+            if lagging {
+                self.caches.consistent().await?;
+                progress.iter_mut().for_each(|group| group.fresh = true);
+            }
+        }
+        Ok(progress.into_iter().map(|group| group.answer.expect("the loop ended")).collect())
+    }
+
+    /// Prepares all writes and checks of one group.
+    fn ready(&self, ctx: &RequestContext, group: &GroupAsk<'_>, lease: i64) -> Result<Ready, Refused> {
+        let mut ready = Ready { group: PreparedGroup::default(), sources: Vec::new(), writes: Vec::new() };
+        for (index, ask) in group.writes.iter().enumerate() {
+            let refused = |error| Refused { error, index: i32::try_from(index).unwrap_or(i32::MAX) };
+            let mut prepared = self.prepare(ctx, ask, lease).map_err(refused)?;
+            if group.writes.len() > 1 {
+                prepared.write_anyway(ask.target());
+            }
+            ready.sources.push(Source::Write(index));
+            ready.sources.extend(prepared.conditions.iter().skip(1).map(|_| Source::Beside(index)));
+            ready.group.conditions.append(&mut prepared.conditions);
+            ready.group.changes.append(&mut prepared.changes);
+            ready.writes.push(prepared);
+        }
+        for (index, check) in group.checks.iter().enumerate() {
+            let at = i32::try_from(group.writes.len() + index).unwrap_or(i32::MAX);
+            let condition = self.condition(ctx, check).map_err(|error| Refused { error, index: at })?;
+            ready.group.conditions.push(condition);
+            ready.sources.push(Source::Check);
+        }
+        if let Some(fence) = &group.fence {
+            ready.group.conditions.push(Condition { key: keys::claim(&fence.claim), revision: fence.epoch });
+            ready.sources.push(Source::Fence);
+        }
+        Ok(ready)
+    }
+
+    fn condition(&self, ctx: &RequestContext, check: &Check<'_>) -> Result<Condition, StatusError> {
+        let target = check.target;
+        self.authorizer.authorize(&self.caches, &ctx.identity, "get", target, "", None)?;
+        let current = self.caches.kind(target.resource).get(&cache_key(target));
+        let current = current.ok_or_else(|| status::not_found(target.resource.info, target.name))?;
+        let seen = current.revision().to_string();
+        if !check.resource_version.is_empty() && check.resource_version != seen {
+            return Err(status::conflict(target.resource.info, target.name, status::MODIFIED));
+        }
+        if !check.uid.is_empty() && check.uid != current.uid() {
+            return Err(status::precondition_failed(
+                target.resource.info,
+                target.name,
+                "UID",
+                &check.uid,
+                &current.uid(),
+            ));
+        }
+        Ok(Condition {
+            key: keys::object(target.resource, target.namespace, target.name),
+            revision: current.revision(),
+        })
+    }
+
+    /// The answer of a group that is not sent: a dry run, or a single write that changes nothing.
+    fn unsent(&self, ready: Ready) -> GroupAnswer {
+        for condition in &ready.group.conditions {
+            if condition.revision == 0 && self.caches.holds(&condition.key) {
+                let write = ready.writes.first().expect("a condition has a write");
+                let error = status::already_exists(write.object.kind(), &write.object.metadata().name);
+                return Err(Refused { error, index: 0 });
+            }
+        }
+        let done = ready.writes.into_iter().map(|write| Done {
+            object: write.object,
+            warnings: write.warnings,
+            effect: write.effect,
+        });
+        Ok((0, done.collect()))
+    }
+
+    async fn send(&self, round: Vec<(usize, Ready)>, progress: &mut [Progress]) {
+        if round.is_empty() {
+            return;
+        }
+        let (mut indices, mut groups, mut rests) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, ready) in round {
+            indices.push(index);
+            groups.push(ready.group);
+            rests.push((ready.sources, ready.writes));
+        }
+        let outcomes = match self.committer.commit(&groups).await {
+            Ok(outcomes) => outcomes,
+            Err(failure) => {
+                let error = crate::storage::unavailable(&failure);
+                for index in indices {
+                    progress[index].answer = Some(Err(Refused { error: error.clone(), index: 0 }));
+                }
+                return;
+            }
+        };
+        for ((index, outcome), (sources, writes)) in indices.into_iter().zip(outcomes).zip(rests) {
+            let state = &mut progress[index];
+            match outcome {
+                Outcome::Done { revision } => state.answer = Some(Ok((revision, finished(writes, revision)))),
+                Outcome::Conflict { found, revision } => {
+                    state.attempts += 1;
+                    let error = lost(&found, &sources, &writes, state.attempts);
+                    if let Some(refused) = error {
+                        state.answer = Some(Err(refused));
+                    } else if let Err(error) = self.caches.reached(revision).await {
+                        state.answer = Some(Err(Refused { error, index: 0 }));
+                    } else {
+                        state.fresh = true;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn finished(writes: Vec<Prepared>, revision: i64) -> Vec<Done> {
+    let finish = |mut write: Prepared| {
+        if write.effect != Effect::Unchanged {
+            write.object.metadata_mut().resource_version = revision.to_string();
+        }
+        Done { object: write.object, warnings: write.warnings, effect: write.effect }
+    };
+    writes.into_iter().map(finish).collect()
+}
+
+/// The error of a group that lost, or `None` when it may try again on the winner's state.
+fn lost(found: &[(usize, i64)], sources: &[Source], writes: &[Prepared], attempts: u32) -> Option<Refused> {
+    for (condition, revision) in found {
+        match sources[*condition] {
+            Source::Fence => {
+                let subject = status::Subject { group: "raftsman.io", resource: "claims" };
+                let error = status::conflict(subject, "", "the claim of this writer is held no more in its epoch");
+                return Some(Refused { error, index: -1 });
+            }
+            Source::Check | Source::Beside => {}
+            Source::Write(index) => {
+                let write = &writes[index];
+                let (info, name) = (write.object.kind(), write.object.metadata().name.clone());
+                let index = i32::try_from(index).unwrap_or(i32::MAX);
+                if !write.retry && *revision > 0 {
+                    return Some(Refused { error: status::already_exists(info, &name), index });
+                }
+                if attempts >= MAX_ATTEMPTS {
+                    return Some(Refused { error: status::conflict(info, &name, status::MODIFIED), index });
+                }
+            }
+        }
+    }
+    if attempts >= MAX_ATTEMPTS {
+        let error = status::failure(409, "Conflict", "other writers were faster too often; try again");
+        return Some(Refused { error, index: 0 });
+    }
+    None
+}
+
+fn require_limits(groups: &[GroupAsk<'_>]) -> Result<(), StatusError> {
+    if groups.len() > MAX_GROUPS {
+        return Err(status::request_entity_too_large(format!(
+            "a Commit has at most {MAX_GROUPS} groups, not {}",
+            groups.len()
+        )));
+    }
+    for group in groups {
+        let operations = group.writes.len() + group.checks.len();
+        if operations > MAX_GROUP_OPERATIONS {
+            return Err(status::request_entity_too_large(format!(
+                "a group has at most {MAX_GROUP_OPERATIONS} writes and preconditions, not {operations}"
+            )));
+        }
+    }
+    Ok(())
+}

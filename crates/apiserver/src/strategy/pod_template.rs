@@ -1,0 +1,33 @@
+//! PodTemplates.
+
+use super::unchecked as validate;
+use api::defaults;
+use api::field::Errors;
+use api::status::StatusError;
+use api::time::Instant;
+use proto::core_v1::PodTemplate;
+
+use super::Form;
+
+pub(super) struct PodTemplates;
+
+impl Form for PodTemplates {
+    type K = PodTemplate;
+
+    fn prepare_create(object: &mut PodTemplate, _now: Instant) -> Result<(), StatusError> {
+        defaults::pod_template(object);
+        Ok(())
+    }
+
+    fn validate_create(object: &PodTemplate) -> Errors {
+        validate::pod_template_create(object)
+    }
+
+    fn prepare_update(new: &mut PodTemplate, _old: &PodTemplate) {
+        defaults::pod_template(new);
+    }
+
+    fn validate_update(new: &PodTemplate, old: &PodTemplate) -> Errors {
+        validate::pod_template_update(new, old)
+    }
+}
