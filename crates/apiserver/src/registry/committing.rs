@@ -118,7 +118,7 @@ impl Registry {
                 prepared.write_anyway(ask.target());
             }
             ready.sources.push(Source::Write(index));
-            ready.sources.extend(prepared.conditions.iter().skip(1).map(|_| Source::Beside(index)));
+            ready.sources.extend(prepared.conditions.iter().skip(1).map(|_| Source::Beside));
             ready.group.conditions.append(&mut prepared.conditions);
             ready.group.changes.append(&mut prepared.changes);
             ready.writes.push(prepared);

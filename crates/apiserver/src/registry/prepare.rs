@@ -7,7 +7,7 @@ use super::ask::{Ask, Effect, Part};
 use super::{DeleteOptions, Registry, StatusError, Target, delete, metadata};
 use crate::cache::CachedObject;
 use crate::commit::{Change, Condition};
-use crate::context::RequestContext;
+use crate::context::{Identity, RequestContext};
 use crate::keys;
 use crate::object::AnyObject;
 use crate::registry::Resource;
@@ -135,7 +135,7 @@ impl Registry {
         if part == Part::Status && seen.is_empty() {
             metadata::keep(&mut *new, &**old);
         }
-        let errors = match part {
+        let errors = match finalizing(&ctx.identity, resource, part) {
             Part::Main => {
                 strategy.prepare_update(&mut *new, &**old);
                 strategy.validate_update(&*new, &**old)
@@ -213,6 +213,13 @@ impl Registry {
         }
         Ok(prepared)
     }
+}
+
+/// The namespace controller ends a namespace by an ordinary update of its `spec.finalizers`; from it, that is `finalize`.
+fn finalizing(identity: &Identity, resource: &Resource, part: Part) -> Part {
+    let namespaces = resource.index == crate::strategy::namespaces().index;
+    let controller = identity.in_group(crate::auth::CONTROL_PLANE);
+    if part == Part::Main && namespaces && controller { Part::Finalize } else { part }
 }
 
 /// The resourceVersion that the writer saw must be the current one; empty means any.
