@@ -72,10 +72,7 @@ impl Waiting {
         let Some((code, message)) = told.split_once('\n') else {
             return Ok(Ok((self.stdout, self.stderr)));
         };
-        Ok(Err(CannotRun {
-            code: code.parse().unwrap_or(128),
-            message: message.to_owned(),
-        }))
+        Ok(Err(CannotRun { code: code.parse().unwrap_or(128), message: message.to_owned() }))
     }
 }
 
@@ -89,10 +86,7 @@ fn become_program(spec: &Spec, mut gate: File, out: &OwnedFd, err: &OwnedFd) -> 
     }
     let mut byte = [0];
     if !matches!(gate.read(&mut byte), Ok(1)) {
-        return CannotRun {
-            code: 128,
-            message: "the shim ended before the start".to_owned(),
-        };
+        return CannotRun { code: 128, message: "the shim ended before the start".to_owned() };
     }
     match prepare(spec, out, err) {
         Ok(()) => exec(spec),
@@ -113,13 +107,8 @@ fn prepare(spec: &Spec, out: &OwnedFd, err: &OwnedFd) -> Result<(), String> {
     }
     become_user(spec)?;
     // SAFETY: the path is a C string.
-    check(unsafe { libc::chdir(spec.cwd.as_ptr()) }).map_err(|error| {
-        format!(
-            "chdir to cwd ({:?}) failed: {}",
-            shown(&spec.cwd),
-            reason(&error)
-        )
-    })?;
+    check(unsafe { libc::chdir(spec.cwd.as_ptr()) })
+        .map_err(|error| format!("chdir to cwd ({:?}) failed: {}", shown(&spec.cwd), reason(&error)))?;
     let nothing = File::open("/dev/null").ok();
     let redirect = |from: i32, to: i32| {
         // SAFETY: both are descriptors of this process.
@@ -143,13 +132,11 @@ fn become_user(spec: &Spec) -> Result<(), String> {
         check(unsafe { libc::setgroups(spec.groups.len(), spec.groups.as_ptr()) })
             .map_err(|error| format!("setgroups: {}", reason(&error)))?;
         // SAFETY: no pointers.
-        check(unsafe { libc::setgid(gid) })
-            .map_err(|error| format!("setgid {gid}: {}", reason(&error)))?;
+        check(unsafe { libc::setgid(gid) }).map_err(|error| format!("setgid {gid}: {}", reason(&error)))?;
     }
     if let Some(uid) = spec.uid {
         // SAFETY: no pointers.
-        check(unsafe { libc::setuid(uid) })
-            .map_err(|error| format!("setuid {uid}: {}", reason(&error)))?;
+        check(unsafe { libc::setuid(uid) }).map_err(|error| format!("setuid {uid}: {}", reason(&error)))?;
         // A change of user clears it.
         // SAFETY: no pointers.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
@@ -180,35 +167,22 @@ fn exec(spec: &Spec) -> CannotRun {
             Some(libc::ENOENT) => format!("exec: {name:?}: stat {name}: no such file or directory"),
             _ => format!("exec: {name:?}: {}", reason(&error)),
         };
-        return CannotRun {
-            code: code_of(&error),
-            message,
-        };
+        return CannotRun { code: code_of(&error), message };
     }
     let mut found_but = None;
     let path = spec.variable("PATH").unwrap_or(DEFAULT_PATH);
     for folder in path.split(|byte| *byte == b':') {
-        let folder = if folder.is_empty() {
-            b".".as_slice()
-        } else {
-            folder
-        };
-        let candidate = CString::new([folder, b"/", program.to_bytes()].concat())
-            .expect("joined from parts without NUL");
+        let folder = if folder.is_empty() { b".".as_slice() } else { folder };
+        let candidate =
+            CString::new([folder, b"/", program.to_bytes()].concat()).expect("joined from parts without NUL");
         let error = exec_at(&candidate, spec);
         if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) {
             found_but.get_or_insert(error);
         }
     }
     match found_but {
-        Some(error) => CannotRun {
-            code: code_of(&error),
-            message: format!("exec: {name:?}: {}", reason(&error)),
-        },
-        None => CannotRun {
-            code: 127,
-            message: format!("exec: {name:?}: executable file not found in $PATH"),
-        },
+        Some(error) => CannotRun { code: code_of(&error), message: format!("exec: {name:?}: {}", reason(&error)) },
+        None => CannotRun { code: 127, message: format!("exec: {name:?}: executable file not found in $PATH") },
     }
 }
 
@@ -239,10 +213,7 @@ fn code_of(error: &io::Error) -> i32 {
 /// The system's words for an error, as other runtimes print them: lower case, without the number.
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error")
-        .next()
-        .unwrap_or(&text)
-        .to_lowercase()
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
 fn shown(text: &CString) -> String {
@@ -250,11 +221,7 @@ fn shown(text: &CString) -> String {
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// A pipe that no program inherits.

@@ -59,8 +59,8 @@ fn own(dir: &Path, lock: Option<i32>) -> Result<(), String> {
     let bytes = std::fs::read(dir.join("spec")).map_err(during("spec"))?;
     let spec = Spec::parse(&bytes)?;
     let control = open_control(dir).map_err(during("control"))?;
-    let mut files = Files::create(dir.to_owned(), spec.output_bytes_max, spec.output_files_max)
-        .map_err(during("output"))?;
+    let mut files =
+        Files::create(dir.to_owned(), spec.output_bytes_max, spec.output_files_max).map_err(during("output"))?;
     let signals = supervise::listen_for_signals().map_err(during("signals"))?;
 
     let waiting = launch::fork(&spec).map_err(during("fork"))?;
@@ -71,19 +71,9 @@ fn own(dir: &Path, lock: Option<i32>) -> Result<(), String> {
         Err(failure) => never_ran(failure, start.started_ns),
         Ok((stdout, stderr)) => {
             tell("started");
-            let rules = Rules {
-                first_pid,
-                grace_ms: spec.grace_ms,
-                fence: spec.fence.as_ref(),
-            };
-            let sources = Sources {
-                stdout,
-                stderr,
-                control,
-                signals,
-            };
-            let outcome =
-                supervise::supervise(sources, rules, &mut files).map_err(during("supervise"))?;
+            let rules = Rules { first_pid, grace_ms: spec.grace_ms, fence: spec.fence.as_ref() };
+            let sources = Sources { stdout, stderr, control, signals };
+            let outcome = supervise::supervise(sources, rules, &mut files).map_err(during("supervise"))?;
             exit_of(&outcome, start.started_ns, &spec, files.lost_bytes)
         }
     };
@@ -116,11 +106,7 @@ fn open_control(dir: &Path) -> io::Result<File> {
             return Err(error);
         }
     }
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
+    OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
 fn start_record(first_pid: i32) -> io::Result<Start> {
@@ -149,10 +135,8 @@ fn never_ran(failure: CannotRun, started_ns: i128) -> Exit {
 fn exit_of(outcome: &supervise::Outcome, started_ns: i128, spec: &Spec, lost: u64) -> Exit {
     let mut message = String::new();
     if let (true, Some(fence)) = (outcome.fenced, &spec.fence) {
-        message = format!(
-            "the node's lease was not renewed for {} s, so the container was ended",
-            fence.after_ms / 1000
-        );
+        message =
+            format!("the node's lease was not renewed for {} s, so the container was ended", fence.after_ms / 1000);
     }
     if lost > 0 {
         let separator = if message.is_empty() { "" } else { "; " };
@@ -176,10 +160,7 @@ fn exit_of(outcome: &supervise::Outcome, started_ns: i128, spec: &Spec, lost: u6
 /// One word to the agent, which may be gone: the files say the same.
 fn tell(word: &str) {
     let mut stdout = io::stdout();
-    if writeln!(stdout, "{word}")
-        .and_then(|()| stdout.flush())
-        .is_err()
-    {
+    if writeln!(stdout, "{word}").and_then(|()| stdout.flush()).is_err() {
         return;
     }
     if word == "exited" {

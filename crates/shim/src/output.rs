@@ -25,10 +25,7 @@ pub struct Stream {
 
 impl Stream {
     pub fn new(name: &'static str) -> Stream {
-        Stream {
-            name,
-            partial: Vec::new(),
-        }
+        Stream { name, partial: Vec::new() }
     }
 
     /// Takes what was read and appends every line that is now complete to `out`.
@@ -61,15 +58,7 @@ impl Stream {
 
     fn emit(&mut self, tag: &[u8], wall_ns: i128, out: &mut Vec<u8>) {
         clock::write_rfc3339(out, wall_ns);
-        for part in [
-            b" ",
-            self.name.as_bytes(),
-            b" ",
-            tag,
-            b" ",
-            &self.partial,
-            b"\n",
-        ] {
+        for part in [b" ", self.name.as_bytes(), b" ", tag, b" ", &self.partial, b"\n"] {
             out.extend_from_slice(part);
         }
         self.partial.clear();
@@ -91,15 +80,7 @@ pub struct Files {
 impl Files {
     pub fn create(dir: PathBuf, bytes_max: u64, files_max: u64) -> io::Result<Files> {
         let current = open(&dir, 0)?;
-        Ok(Files {
-            dir,
-            current,
-            number: 0,
-            size: 0,
-            bytes_max,
-            files_max: files_max.max(1),
-            lost_bytes: 0,
-        })
+        Ok(Files { dir, current, number: 0, size: 0, bytes_max, files_max: files_max.max(1), lost_bytes: 0 })
     }
 
     /// Appends whole lines.
@@ -136,10 +117,7 @@ impl Files {
 }
 
 fn open(dir: &std::path::Path, number: u64) -> io::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(dir.join(format!("output.{number}")))
+    OpenOptions::new().create(true).append(true).open(dir.join(format!("output.{number}")))
 }
 
 #[cfg(test)]
@@ -152,18 +130,13 @@ mod tests {
             stream.feed(bytes, 0, &mut out);
         }
         stream.finish(0, &mut out);
-        String::from_utf8(out)
-            .unwrap()
-            .replace("1970-01-01T00:00:00.000000000Z ", "")
+        String::from_utf8(out).unwrap().replace("1970-01-01T00:00:00.000000000Z ", "")
     }
 
     #[test]
     fn lines_are_cut_at_line_breaks_only() {
         let mut stream = Stream::new("stdout");
-        assert_eq!(
-            lines(&mut stream, &[b"a\nb", b"c\n\nd"]),
-            "stdout F a\nstdout F bc\nstdout F \nstdout P d\n"
-        );
+        assert_eq!(lines(&mut stream, &[b"a\nb", b"c\n\nd"]), "stdout F a\nstdout F bc\nstdout F \nstdout P d\n");
     }
 
     #[test]
@@ -171,14 +144,9 @@ mod tests {
         let mut stream = Stream::new("stderr");
         let long = vec![b'x'; LINE_BYTES_MAX * 2 + 5];
         let out = lines(&mut stream, &[&long, b"\n"]);
-        let sizes: Vec<(usize, bool)> = out
-            .lines()
-            .map(|line| (line.len() - "stderr F ".len(), line.contains(" P ")))
-            .collect();
-        assert_eq!(
-            sizes,
-            [(LINE_BYTES_MAX, true), (LINE_BYTES_MAX, true), (5, false)]
-        );
+        let sizes: Vec<(usize, bool)> =
+            out.lines().map(|line| (line.len() - "stderr F ".len(), line.contains(" P "))).collect();
+        assert_eq!(sizes, [(LINE_BYTES_MAX, true), (LINE_BYTES_MAX, true), (5, false)]);
     }
 
     #[test]

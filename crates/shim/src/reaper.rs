@@ -25,10 +25,7 @@ pub struct Reaped {
 
 /// Takes every child that has ended; `first` is set when the container's first process was among them.
 pub fn reap(first_pid: i32) -> Reaped {
-    let mut reaped = Reaped {
-        first: None,
-        any_left: true,
-    };
+    let mut reaped = Reaped { first: None, any_left: true };
     loop {
         let mut status = 0;
         // SAFETY: `status` takes the result.
@@ -47,15 +44,9 @@ pub fn reap(first_pid: i32) -> Reaped {
 fn ended(status: i32) -> Ended {
     if libc::WIFSIGNALED(status) {
         let signal = libc::WTERMSIG(status);
-        Ended {
-            code: 128 + signal,
-            signal,
-        }
+        Ended { code: 128 + signal, signal }
     } else {
-        Ended {
-            code: libc::WEXITSTATUS(status),
-            signal: 0,
-        }
+        Ended { code: libc::WEXITSTATUS(status), signal: 0 }
     }
 }
 
@@ -84,8 +75,7 @@ fn children() -> Vec<i32> {
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
         .filter(|pid| {
-            fs::read_to_string(format!("/proc/{pid}/stat"))
-                .is_ok_and(|stat| clock::stat_field(&stat, 4) == Some(own))
+            fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| clock::stat_field(&stat, 4) == Some(own))
         })
         .collect()
 }

@@ -49,10 +49,7 @@ impl Spec {
         };
         let mut lease = None;
         let mut fence_after_ms = None;
-        for field in bytes
-            .split(|byte| *byte == 0)
-            .filter(|field| !field.is_empty())
-        {
+        for field in bytes.split(|byte| *byte == 0).filter(|field| !field.is_empty()) {
             let equals = field
                 .iter()
                 .position(|byte| *byte == b'=')
@@ -72,30 +69,20 @@ impl Spec {
                 b"lease" => lease = Some(PathBuf::from(String::from_utf8_lossy(value).as_ref())),
                 b"fence_after_ms" => fence_after_ms = Some(number("fence_after_ms", value)?),
                 _ => {
-                    return Err(format!(
-                        "spec: unknown field {:?}",
-                        String::from_utf8_lossy(key)
-                    ));
+                    return Err(format!("spec: unknown field {:?}", String::from_utf8_lossy(key)));
                 }
             }
         }
         if spec.args.is_empty() {
             return Err("spec: no arg".to_owned());
         }
-        spec.fence = lease
-            .zip(fence_after_ms)
-            .map(|(lease, after_ms)| Fence { lease, after_ms });
+        spec.fence = lease.zip(fence_after_ms).map(|(lease, after_ms)| Fence { lease, after_ms });
         Ok(spec)
     }
 
     /// The value of a variable of the container's own environment.
     pub fn variable(&self, name: &str) -> Option<&[u8]> {
-        self.env.iter().rev().find_map(|entry| {
-            entry
-                .to_bytes()
-                .strip_prefix(name.as_bytes())?
-                .strip_prefix(b"=")
-        })
+        self.env.iter().rev().find_map(|entry| entry.to_bytes().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
     }
 }
 
@@ -105,8 +92,7 @@ fn text(value: &[u8]) -> CString {
 
 fn number<N: std::str::FromStr>(key: &str, value: &[u8]) -> Result<N, String> {
     let text = String::from_utf8_lossy(value);
-    text.parse()
-        .map_err(|_| format!("spec: {key} is no number: {text:?}"))
+    text.parse().map_err(|_| format!("spec: {key} is no number: {text:?}"))
 }
 
 #[cfg(test)]
@@ -137,15 +123,7 @@ mod tests {
     #[test]
     fn a_fence_needs_both_halves() {
         assert_eq!(Spec::parse(b"arg=a\0lease=/l\0").unwrap().fence, None);
-        let fence = Spec::parse(b"arg=a\0lease=/l\0fence_after_ms=300000\0")
-            .unwrap()
-            .fence;
-        assert_eq!(
-            fence,
-            Some(Fence {
-                lease: "/l".into(),
-                after_ms: 300_000
-            })
-        );
+        let fence = Spec::parse(b"arg=a\0lease=/l\0fence_after_ms=300000\0").unwrap().fence;
+        assert_eq!(fence, Some(Fence { lease: "/l".into(), after_ms: 300_000 }));
     }
 }

@@ -68,19 +68,11 @@ pub fn supervise(sources: Sources, rules: Rules, files: &mut Files) -> io::Resul
     for file in [&sources.stdout, &sources.stderr] {
         set_nonblocking(file)?;
     }
-    let Sources {
-        stdout,
-        stderr,
-        mut control,
-        signals,
-    } = sources;
+    let Sources { stdout, stderr, mut control, signals } = sources;
     let mut state = Loop {
         rules,
         files,
-        streams: [
-            (Some(stdout), Stream::new("stdout")),
-            (Some(stderr), Stream::new("stderr")),
-        ],
+        streams: [(Some(stdout), Stream::new("stdout")), (Some(stderr), Stream::new("stderr"))],
         ended: None,
         any_left: true,
         kill_at: None,
@@ -136,10 +128,7 @@ impl Loop<'_> {
             // SAFETY: an all-zero signalfd_siginfo is valid, and the kernel writes at most its size.
             let (read, info) = unsafe {
                 let mut info: libc::signalfd_siginfo = std::mem::zeroed();
-                (
-                    libc::read(signals.as_raw_fd(), (&raw mut info).cast(), size),
-                    info,
-                )
+                (libc::read(signals.as_raw_fd(), (&raw mut info).cast(), size), info)
             };
             if usize::try_from(read) != Ok(size) {
                 return asked;
@@ -210,11 +199,7 @@ impl Loop<'_> {
         if !lines.is_empty() {
             self.files.append(&lines);
         }
-        Some(Outcome {
-            ended,
-            finished_ns,
-            fenced: self.fenced,
-        })
+        Some(Outcome { ended, finished_ns, fenced: self.fenced })
     }
 
     /// Sleeps until a source has something or the next moment that matters.
@@ -224,21 +209,11 @@ impl Loop<'_> {
             .iter()
             .filter_map(|(file, _)| file.as_ref().map(AsRawFd::as_raw_fd))
             .chain([control, signals])
-            .map(|fd| libc::pollfd {
-                fd,
-                events: libc::POLLIN,
-                revents: 0,
-            })
+            .map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 })
             .collect();
         let timeout_ms = self.timeout_ms(clock::boot_ns());
         // SAFETY: the list is valid for its length.
-        let result = unsafe {
-            libc::poll(
-                polled.as_mut_ptr(),
-                polled.len() as libc::nfds_t,
-                timeout_ms,
-            )
-        };
+        let result = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, timeout_ms) };
         match io::Error::last_os_error() {
             error if result < 0 && error.kind() != io::ErrorKind::Interrupted => Err(error),
             _ => Ok(()),
@@ -252,17 +227,11 @@ impl Loop<'_> {
         if self.killing && self.any_left {
             return SWEEP.as_millis() as i32;
         }
-        let due = [self.kill_at, self.fence_at(), self.drained_by]
-            .into_iter()
-            .flatten()
-            .min();
+        let due = [self.kill_at, self.fence_at(), self.drained_by].into_iter().flatten().min();
         match due {
             None => -1,
             Some(at) => {
-                let ms = at
-                    .saturating_sub(now_ns)
-                    .div_ceil(1_000_000)
-                    .clamp(1, LONGEST_MS);
+                let ms = at.saturating_sub(now_ns).div_ceil(1_000_000).clamp(1, LONGEST_MS);
                 i32::try_from(ms).unwrap_or(i32::MAX)
             }
         }
@@ -279,10 +248,7 @@ fn read_commands(control: &mut File, pending: &mut Vec<u8>, mut stop: impl FnMut
     while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
         let line = String::from_utf8_lossy(&pending[..end]).into_owned();
         pending.drain(..=end);
-        if let Some(grace_ms) = line
-            .strip_prefix("stop ")
-            .and_then(|ms| ms.trim().parse().ok())
-        {
+        if let Some(grace_ms) = line.strip_prefix("stop ").and_then(|ms| ms.trim().parse().ok()) {
             stop(grace_ms);
         }
     }
@@ -297,11 +263,7 @@ fn set_nonblocking(file: &File) -> io::Result<()> {
         let flags = libc::fcntl(file.as_raw_fd(), libc::F_GETFL);
         libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK)
     };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Blocks SIGCHLD and SIGTERM and gives the descriptor on which they arrive instead.

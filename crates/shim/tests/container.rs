@@ -22,20 +22,13 @@ impl Container {
         let dir = std::env::temp_dir().join(format!("raftsman-shim-{}-{name}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let mut spec = Vec::new();
-        for field in args
-            .iter()
-            .map(|arg| format!("arg={arg}"))
-            .chain(more.iter().map(ToString::to_string))
-        {
+        for field in args.iter().map(|arg| format!("arg={arg}")).chain(more.iter().map(ToString::to_string)) {
             spec.extend_from_slice(field.as_bytes());
             spec.push(0);
         }
         fs::write(dir.join("spec"), spec).unwrap();
-        let mut shim = Command::new(env!("CARGO_BIN_EXE_raftsman-shim"))
-            .arg(&dir)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut shim =
+            Command::new(env!("CARGO_BIN_EXE_raftsman-shim")).arg(&dir).stdout(Stdio::piped()).spawn().unwrap();
         let words = BufReader::new(shim.stdout.take().unwrap());
         Container { dir, shim, words }
     }
@@ -47,10 +40,7 @@ impl Container {
     }
 
     fn stop(&self, grace_ms: u64) {
-        let mut control = fs::OpenOptions::new()
-            .write(true)
-            .open(self.dir.join("control"))
-            .unwrap();
+        let mut control = fs::OpenOptions::new().write(true).open(self.dir.join("control")).unwrap();
         writeln!(control, "stop {grace_ms}").unwrap();
     }
 
@@ -74,9 +64,7 @@ impl Container {
     /// The stored output without its times: `stdout F text`.
     fn output(&self) -> Vec<String> {
         let text = fs::read_to_string(self.dir.join("output.0")).unwrap();
-        text.lines()
-            .map(|line| line.split_once(' ').unwrap().1.to_owned())
-            .collect()
+        text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
     }
 }
 
@@ -117,16 +105,7 @@ fn output_exit_code_and_times_are_kept() {
     assert_eq!(container.end(), ok("3", "Error"));
     let mut output = container.output();
     output.sort();
-    assert_eq!(
-        output,
-        [
-            "stderr F err",
-            "stdout F /tmp",
-            "stdout F 1 2",
-            "stdout F out",
-            "stdout P half"
-        ]
-    );
+    assert_eq!(output, ["stderr F err", "stdout F /tmp", "stdout F 1 2", "stdout F out", "stdout P half"]);
     let exit = container.record("exit");
     let ns = |key: &str| exit[key].parse::<i128>().unwrap();
     assert!(ns("finished_ns") >= ns("started_ns"));
@@ -144,39 +123,16 @@ fn much_output_is_kept_to_the_last_line() {
 #[test]
 fn what_cannot_run_is_told_as_engines_tell_it() {
     let cases: [(&[&str], &str, &str, &str); 4] = [
-        (
-            &["no-such-program"],
-            "cwd=/",
-            "127",
-            r#"exec: "no-such-program": executable file not found in $PATH"#,
-        ),
-        (
-            &["/no/such"],
-            "cwd=/",
-            "127",
-            r#"exec: "/no/such": stat /no/such: no such file or directory"#,
-        ),
-        (
-            &["/etc/passwd"],
-            "cwd=/",
-            "126",
-            r#"exec: "/etc/passwd": permission denied"#,
-        ),
-        (
-            &["/bin/true"],
-            "cwd=/no/such",
-            "128",
-            r#"chdir to cwd ("/no/such") failed: no such file or directory"#,
-        ),
+        (&["no-such-program"], "cwd=/", "127", r#"exec: "no-such-program": executable file not found in $PATH"#),
+        (&["/no/such"], "cwd=/", "127", r#"exec: "/no/such": stat /no/such: no such file or directory"#),
+        (&["/etc/passwd"], "cwd=/", "126", r#"exec: "/etc/passwd": permission denied"#),
+        (&["/bin/true"], "cwd=/no/such", "128", r#"chdir to cwd ("/no/such") failed: no such file or directory"#),
     ];
     for (number, (args, cwd, code, message)) in cases.into_iter().enumerate() {
         let mut container = Container::start_args(&format!("cannot-{number}"), args, &[cwd]);
         assert_eq!(container.word(), "exited");
         let message = format!("unable to start container process: {message}");
-        assert_eq!(
-            container.end(),
-            (code.to_owned(), "ContainerCannotRun".to_owned(), message)
-        );
+        assert_eq!(container.end(), (code.to_owned(), "ContainerCannotRun".to_owned(), message));
     }
 }
 
@@ -190,13 +146,7 @@ fn stop_lets_the_program_clean_up() {
     assert_eq!(container.end(), ok("9", "Error"));
     let output = container.output();
     // The shell's remark that its sleep was terminated may stand beside them.
-    assert_eq!(
-        output
-            .iter()
-            .filter(|line| line.starts_with("stdout"))
-            .count(),
-        2
-    );
+    assert_eq!(output.iter().filter(|line| line.starts_with("stdout")).count(), 2);
     assert!(output.contains(&"stdout F bye".to_owned()));
 }
 
@@ -206,11 +156,7 @@ fn after_the_grace_the_whole_group_is_killed() {
     let mut container = Container::start("grace", script, &[]);
     container.word();
     eventually("the script runs", || container.output().len() == 1);
-    let child: i32 = container.output()[0]
-        .strip_prefix("stdout F ")
-        .unwrap()
-        .parse()
-        .unwrap();
+    let child: i32 = container.output()[0].strip_prefix("stdout F ").unwrap().parse().unwrap();
     let begun = Instant::now();
     container.stop(300);
     assert_eq!(container.end(), ok("137", "Error"));
@@ -224,11 +170,7 @@ fn who_left_the_session_ends_with_the_container() {
     let script = "setsid sleep 1000 >/dev/null 2>&1 & echo $!; exit 0";
     let mut container = Container::start("descendants", script, &[]);
     assert_eq!(container.end(), ok("0", "Completed"));
-    let child: i32 = container.output()[0]
-        .strip_prefix("stdout F ")
-        .unwrap()
-        .parse()
-        .unwrap();
+    let child: i32 = container.output()[0].strip_prefix("stdout F ").unwrap().parse().unwrap();
     assert!(!is_running(child));
 }
 
@@ -238,8 +180,7 @@ fn the_fence_ends_a_container_whose_node_is_cut_off() {
     let renew = || fs::write(&lease, format!("{}\n", boot_ns())).unwrap();
     renew();
     let lease_field = format!("lease={}", lease.display());
-    let mut container =
-        Container::start("fence", "sleep 1000", &[&lease_field, "fence_after_ms=800"]);
+    let mut container = Container::start("fence", "sleep 1000", &[&lease_field, "fence_after_ms=800"]);
     container.word();
     for _ in 0..6 {
         std::thread::sleep(Duration::from_millis(200));
@@ -249,13 +190,8 @@ fn the_fence_ends_a_container_whose_node_is_cut_off() {
     let begun = Instant::now();
     let (code, reason, message) = container.end();
     assert_eq!((code.as_str(), reason.as_str()), ("137", "NodeUnreachable"));
-    assert!(
-        message.starts_with("the node's lease was not renewed"),
-        "{message}"
-    );
-    assert!(
-        begun.elapsed() >= Duration::from_millis(700) && begun.elapsed() < Duration::from_secs(3)
-    );
+    assert!(message.starts_with("the node's lease was not renewed"), "{message}");
+    assert!(begun.elapsed() >= Duration::from_millis(700) && begun.elapsed() < Duration::from_secs(3));
     fs::remove_file(&lease).unwrap();
 }
 
@@ -275,20 +211,10 @@ fn a_killed_shim_takes_its_container_along() {
 fn the_shim_takes_at_most_500_kb_of_its_own() {
     let mut container = Container::start("memory", "seq 1 50000; sleep 1000", &[]);
     container.word();
-    eventually("its buffers are in use", || {
-        container.output().len() == 50_000
-    });
+    eventually("its buffers are in use", || container.output().len() == 50_000);
     let status = fs::read_to_string(format!("/proc/{}/status", container.shim.id())).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("RssAnon:"))
-        .unwrap();
-    let kb: u64 = line
-        .split_ascii_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+    let kb: u64 = line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap();
     println!("RssAnon of a shim that holds a running container: {kb} kB");
     assert!(kb <= 500, "{line}");
     container.stop(0);
@@ -297,11 +223,6 @@ fn the_shim_takes_at_most_500_kb_of_its_own() {
 
 fn boot_ns() -> u64 {
     let uptime = fs::read_to_string(Path::new("/proc/uptime")).unwrap();
-    let seconds: f64 = uptime
-        .split_ascii_whitespace()
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let seconds: f64 = uptime.split_ascii_whitespace().next().unwrap().parse().unwrap();
     (seconds * 1e9) as u64
 }

@@ -46,7 +46,9 @@ pub fn variables(container: &Container, sources: &Sources, facts: &Facts) -> Res
         if let Some(from) = &source.config_map_ref {
             let name = reference(from.local_object_reference.as_ref());
             if let Some(map) = found("configmap", name, sources.config_maps.get(name), from.optional)? {
-                map.data.iter().for_each(|(key, value)| variables.set(format!("{}{key}", source.prefix), value.clone()));
+                map.data
+                    .iter()
+                    .for_each(|(key, value)| variables.set(format!("{}{key}", source.prefix), value.clone()));
             }
         }
         if let Some(from) = &source.secret_ref {

@@ -48,8 +48,6 @@ pub struct Images {
 /// A `--image-root` that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    #[error("--image-root {0:?}: NAME=DIR is expected")]
-    Syntax(String),
     #[error("--image-root {name}: {path}: {source}", path = path.display())]
     Read { name: String, path: PathBuf, source: io::Error },
     #[error("--image-root {name}: {path} is no OCI image config: {source}", path = path.display())]
@@ -58,12 +56,10 @@ pub enum ImageError {
 
 impl Images {
     /// Reads what `--image-root NAME=DIR` means, each with its `DIR.json` where that exists.
-    pub fn load(image_roots: &[String]) -> Result<Images, ImageError> {
+    pub fn load(image_roots: &[(String, PathBuf)]) -> Result<Images, ImageError> {
         let mut images = Images::default();
-        for text in image_roots {
-            let (name, dir) = text.split_once('=').ok_or_else(|| ImageError::Syntax(text.clone()))?;
-            let path = Path::new(dir);
-            let read = |source| ImageError::Read { name: name.to_owned(), path: path.to_owned(), source };
+        for (name, path) in image_roots {
+            let read = |source| ImageError::Read { name: name.clone(), path: path.clone(), source };
             let root = fs::canonicalize(path).map_err(read)?;
             let config = load_config(name, &with_json(path))?;
             images.by_name.insert(normal(name), Image { root: Some(root), config });
@@ -80,7 +76,9 @@ impl Images {
     pub fn describe(&self, name: &str) -> String {
         match self.find(name).root {
             Some(root) => format!("Container image {name:?} already present on machine: {}", root.display()),
-            None => format!("Container image {name:?} means this node's own root filesystem (no --image-root names it)"),
+            None => {
+                format!("Container image {name:?} means this node's own root filesystem (no --image-root names it)")
+            }
         }
     }
 }
@@ -122,7 +120,7 @@ mod tests {
         fs::create_dir_all(dir.join("perl")).unwrap();
         fs::write(dir.join("perl.json"), r#"{"config":{"Cmd":["perl"],"Env":["A=1"],"WorkingDir":"/w","User":"7:8"}}"#)
             .unwrap();
-        let images = Images::load(&[format!("perl:5.34={}/perl", dir.display())]).unwrap();
+        let images = Images::load(&[("perl:5.34".to_owned(), dir.join("perl"))]).unwrap();
         let image = images.find("docker.io/library/perl:5.34");
         assert_eq!(image.root.unwrap(), fs::canonicalize(dir.join("perl")).unwrap());
         assert_eq!(image.config.cmd, Some(vec!["perl".to_owned()]));
@@ -133,9 +131,7 @@ mod tests {
 
     #[test]
     fn a_wrong_flag_says_what_is_wrong() {
-        let error = Images::load(&["perl".to_owned()]).unwrap_err().to_string();
-        assert_eq!(error, r#"--image-root "perl": NAME=DIR is expected"#);
-        let error = Images::load(&["perl=/no/such".to_owned()]).unwrap_err().to_string();
+        let error = Images::load(&[("perl".to_owned(), "/no/such".into())]).unwrap_err().to_string();
         assert!(error.starts_with("--image-root perl: /no/such: No such file"), "{error}");
     }
 }

@@ -52,7 +52,10 @@ pub fn launch(container: &Container, sources: &Sources, image: &Image, facts: &F
     };
     let mut env = Variables::default();
     env.set("PATH".to_owned(), PATH.to_owned());
-    env.set("HOSTNAME".to_owned(), facts.pod.metadata.as_ref().map(|metadata| metadata.name.clone()).unwrap_or_default());
+    env.set(
+        "HOSTNAME".to_owned(),
+        facts.pod.metadata.as_ref().map(|metadata| metadata.name.clone()).unwrap_or_default(),
+    );
     env.set("HOME".to_owned(), user.home.clone());
     for (name, value) in image.config.env.iter().flatten().filter_map(|text| text.split_once('=')) {
         env.set(name.to_owned(), value.to_owned());
@@ -93,11 +96,8 @@ mod tests {
     fn args(command: &[&str], args: &[&str]) -> Result<Vec<String>, CannotLaunch> {
         let env = vec![EnvVar { name: "A".into(), value: "1".into(), value_from: None }];
         let container = Container { command: strings(command), args: strings(args), env, ..Container::default() };
-        let config = ImageConfig {
-            entrypoint: Some(strings(&["e"])),
-            cmd: Some(strings(&["c"])),
-            ..ImageConfig::default()
-        };
+        let config =
+            ImageConfig { entrypoint: Some(strings(&["e"])), cmd: Some(strings(&["c"])), ..ImageConfig::default() };
         let pod = Pod::default();
         let facts = Facts { pod: &pod, node_ip: "", cpu_millis: 0, memory_bytes: 0 };
         launch(&container, &Sources::default(), &Image { root: None, config }, &facts).map(|launch| launch.args)
@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn the_containers_variables_win_over_the_images() {
-        let config = ImageConfig { env: Some(strings(&["PATH=/p", "A=i"])), working_dir: "/w".into(), ..Default::default() };
+        let config =
+            ImageConfig { env: Some(strings(&["PATH=/p", "A=i"])), working_dir: "/w".into(), ..Default::default() };
         let env = vec![EnvVar { name: "A".into(), value: "own".into(), value_from: None }];
         let container = Container { command: strings(&["x"]), env, ..Container::default() };
         let pod = Pod::default();

@@ -39,8 +39,8 @@ pub enum RuntimeError {
     File { path: PathBuf, source: std::io::Error },
     #[error("{path}: {problem}", path = path.display())]
     Shim { path: PathBuf, problem: String },
-    #[error("the Pod's uid {0:?} is no uid")]
-    Uid(String),
+    #[error("{0:?} is no name of a folder")]
+    Name(String),
 }
 
 #[async_trait::async_trait]
@@ -56,9 +56,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// Every start of the Pod's containers that was ever made here and is still on record, in order of their numbers.
     async fn recover(&self, pod: &Pod) -> Result<Vec<(StartId, Run)>, RuntimeError>;
 
-    /// Makes a start. When this returns, the start is on record, and [`Runtime::wait`] gives its end; a program that can't be
-    /// run is an end, not an error. After an error nothing has run.
-    async fn start(&self, start: Start<'_>) -> Result<DateTime<Utc>, RuntimeError>;
+    /// Makes a start. When this returns, the start is on record; unless it has ended already (a program that can't be run is
+    /// an end, not an error), [`Runtime::wait`] gives its end. After an error nothing has run.
+    async fn start(&self, start: Start<'_>) -> Result<Run, RuntimeError>;
 
     /// The end of a start; at once where it has ended already. Cancel-safe.
     async fn wait(&self, id: &StartId) -> Exit;

@@ -60,12 +60,13 @@ impl ProcessRuntime {
     }
 
     fn pod_dir(&self, uid: &str) -> Result<PathBuf, RuntimeError> {
-        // It becomes a path: whoever can write a Pod must not choose one.
-        let is_plain = !uid.is_empty() && uid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if is_plain { Ok(self.pods.join(uid)) } else { Err(RuntimeError::Uid(uid.to_owned())) }
+        if is_plain(uid) { Ok(self.pods.join(uid)) } else { Err(RuntimeError::Name(uid.to_owned())) }
     }
 
     fn start_dir(&self, id: &StartId) -> Result<PathBuf, RuntimeError> {
+        if !is_plain(&id.container) {
+            return Err(RuntimeError::Name(id.container.clone()));
+        }
         Ok(self.pod_dir(&id.pod_uid)?.join(&id.container).join(id.number.to_string()))
     }
 }
@@ -82,8 +83,7 @@ impl Runtime for ProcessRuntime {
         let mut found = Vec::new();
         for container in names(&pod_dir)? {
             let container_dir = pod_dir.join(&container);
-            let mut numbers: Vec<u32> =
-                names(&container_dir)?.iter().filter_map(|name| name.parse().ok()).collect();
+            let mut numbers: Vec<u32> = names(&container_dir)?.iter().filter_map(|name| name.parse().ok()).collect();
             numbers.sort_unstable();
             for number in numbers {
                 let id = StartId { pod_uid: uid.clone(), container: container.clone(), number };
@@ -95,7 +95,7 @@ impl Runtime for ProcessRuntime {
         Ok(found)
     }
 
-    async fn start(&self, start: Start<'_>) -> Result<DateTime<Utc>, RuntimeError> {
+    async fn start(&self, start: Start<'_>) -> Result<Run, RuntimeError> {
         let pod_dir = self.pod_dir(&start.id.pod_uid)?;
         let dir = self.start_dir(start.id)?;
         let fence = start.fence_after.map(|after| Fence { lease: &self.lease, after });
@@ -150,9 +150,17 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn latest(&self, pod_uid: &str, container: &str) -> Option<u32> {
+        if !is_plain(container) {
+            return None;
+        }
         let dir = self.pod_dir(pod_uid).ok()?.join(container);
         names(&dir).ok()?.iter().filter_map(|name| name.parse().ok()).max()
     }
+}
+
+/// Uids and names become paths: whoever can write a Pod must not choose one.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// The folders in a folder; none where it does not exist.
@@ -221,13 +229,7 @@ fn lost(dir: &Path, started: &Started) -> io::Result<Exit> {
 }
 
 /// Blocking. Everything up to the running program, in the order that makes a crash between any two steps harmless.
-fn start_shim(
-    pod_dir: &Path,
-    dir: &Path,
-    shim: &Path,
-    record: &[u8],
-    spec: &[u8],
-) -> Result<DateTime<Utc>, RuntimeError> {
+fn start_shim(pod_dir: &Path, dir: &Path, shim: &Path, record: &[u8], spec: &[u8]) -> Result<Run, RuntimeError> {
     let failed = |source| RuntimeError::File { path: dir.to_owned(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     if !pod_dir.join("pod").exists() {
@@ -235,6 +237,10 @@ fn start_shim(
     }
     let busy = || RuntimeError::Shim { path: dir.to_owned(), problem: "a shim holds this start already".to_owned() };
     let lock = shim_files::try_lock(dir).map_err(failed)?.ok_or_else(busy)?;
+    if dir.join("start").exists() {
+        let problem = "this start was made already; it is never made twice".to_owned();
+        return Err(RuntimeError::Shim { path: dir.to_owned(), problem });
+    }
     fs::write(dir.join("spec"), spec).map_err(failed)?;
     let errors = File::create(dir.join("shim.err")).map_err(failed)?;
     let lock_fd = lock.as_raw_fd();
@@ -249,15 +255,20 @@ fn start_shim(
             _ => Ok(()),
         });
     }
-    let mut child =
-        command.spawn().map_err(|source| RuntimeError::File { path: shim.to_owned(), source })?;
+    let mut child = command.spawn().map_err(|source| RuntimeError::File { path: shim.to_owned(), source })?;
     drop(lock);
     let mut word = String::new();
     if let Some(mut stdout) = child.stdout.take() {
         stdout.read_to_string(&mut word).map_err(failed)?;
     }
+    if word.trim() == "exited"
+        && let Some(exit) = shim_files::read_exit(dir).map_err(failed)?
+    {
+        child.wait().map_err(failed)?;
+        return Ok(Run::Exited(exit));
+    }
     match shim_files::read_started(dir).map_err(failed)? {
-        Some(started) => Ok(started.started_at),
+        Some(started) => Ok(Run::Running { started_at: started.started_at }),
         None => {
             child.wait().map_err(failed)?;
             let problem = fs::read_to_string(dir.join("shim.err")).unwrap_or_default().trim().to_owned();
@@ -279,7 +290,10 @@ async fn wait_for_end(dir: &Path) -> Result<Exit, RuntimeError> {
     if let Some(process) = open_process(started.shim_pid).map_err(failed)? {
         // The pid could have become another's before it was opened, but not after.
         if shim_files::process_start(started.shim_pid) == Some(started.shim_start) {
-            AsyncFd::register(process).map_err(failed)?.readable().await.map_err(failed)?.retain_ready();
+            // SAFETY: the descriptor is owned by what is registered, and stays open until that is dropped.
+            let registered = unsafe { AsyncFd::register(process) };
+            let process = registered.map_err(|error| failed(error.into()))?;
+            process.readable().await.map_err(failed)?.retain_ready();
         }
     }
     reap(dir);

@@ -116,9 +116,9 @@ impl Runtime for SimulatedRuntime {
         Ok(found)
     }
 
-    async fn start(&self, start: Start<'_>) -> Result<DateTime<Utc>, RuntimeError> {
+    async fn start(&self, start: Start<'_>) -> Result<Run, RuntimeError> {
         self.begin(start.id, start.pod, start.now);
-        Ok(start.now)
+        Ok(Run::Running { started_at: start.now })
     }
 
     async fn wait(&self, id: &StartId) -> Exit {
@@ -169,9 +169,13 @@ mod tests {
     #[test]
     fn the_annotation_says_how_long_and_how_it_ends() {
         let of = |run, exit| Ok(Simulation { run: Duration::from_millis(run), exit });
-        for (text, simulation) in
-            [("run=250ms,exit=0", of(250, 0)), ("exit=3", of(0, 3)), ("run=2s", of(2000, 0)), ("", of(0, 0)), ("run=1m, exit=1", of(60_000, 1))]
-        {
+        for (text, simulation) in [
+            ("run=250ms,exit=0", of(250, 0)),
+            ("exit=3", of(0, 3)),
+            ("run=2s", of(2000, 0)),
+            ("", of(0, 0)),
+            ("run=1m, exit=1", of(60_000, 1)),
+        ] {
             assert_eq!(Simulation::parse(text), simulation, "{text}");
         }
         for text in ["run=fast", "exit=x", "walk=1s", "run"] {

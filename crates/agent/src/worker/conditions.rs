@@ -34,7 +34,10 @@ pub fn conditions(pod: &Pod, status: &PodStatus, lives: &[Life], over: bool, now
     ];
     let foreign = before.iter().filter(|condition| own.iter().all(|(name, _)| *name != condition.r#type));
     let generation = status.observed_generation;
-    own.iter().map(|(name, verdict)| condition(name, verdict, before, generation, now)).chain(foreign.cloned()).collect()
+    own.iter()
+        .map(|(name, verdict)| condition(name, verdict, before, generation, now))
+        .chain(foreign.cloned())
+        .collect()
 }
 
 fn condition(

@@ -155,9 +155,7 @@ fn main_has_started(pod: &Pod, lives: &[Life]) -> bool {
 }
 
 fn all_main_are_done(pod: &Pod, lives: &[Life]) -> bool {
-    members(spec(pod))
-        .filter(|member| member.role == Role::Main)
-        .all(|member| is_done(member, &lives[member.index]))
+    members(spec(pod)).filter(|member| member.role == Role::Main).all(|member| is_done(member, &lives[member.index]))
 }
 
 impl Plan {

@@ -10,11 +10,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 
 fn pod(policy: &str, init: &[&str], main: &[&str]) -> Pod {
     let container = |name: &&str| match name.strip_prefix("sidecar-") {
-        Some(_) => Container {
-            name: name.to_string(),
-            restart_policy: Some("Always".into()),
-            ..Container::default()
-        },
+        Some(_) => Container { name: name.to_string(), restart_policy: Some("Always".into()), ..Container::default() },
         None => Container { name: name.to_string(), ..Container::default() },
     };
     Pod {
@@ -36,14 +32,8 @@ fn running() -> Life {
 }
 
 fn exited(code: i32) -> Life {
-    let exit = Exit {
-        code,
-        signal: 0,
-        reason: String::new(),
-        message: String::new(),
-        started_at: at(0),
-        finished_at: at(5),
-    };
+    let exit =
+        Exit { code, signal: 0, reason: String::new(), message: String::new(), started_at: at(0), finished_at: at(5) };
     Life { starts: 1, current: Some(Run::Exited(exit)), ..NEW }
 }
 
@@ -58,7 +48,9 @@ fn starts(plan: &Plan) -> Vec<usize> {
 fn stops(plan: &Plan) -> Vec<(usize, i64)> {
     plan.steps
         .iter()
-        .filter_map(|step| if let Step::Stop { index, grace } = step { Some((*index, grace.num_seconds())) } else { None })
+        .filter_map(
+            |step| if let Step::Stop { index, grace } = step { Some((*index, grace.num_seconds())) } else { None },
+        )
         .collect()
 }
 

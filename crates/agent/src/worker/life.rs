@@ -1,7 +1,7 @@
 //! What a worker knows of its Pod's containers: values only, so that `decide` and the status can be tested as tables.
 
 use chrono::{DateTime, Utc};
-use proto::core_v1::{Container, Pod, PodSpec};
+use proto::core_v1::{Container, Pod, PodCondition, PodSpec, PodStatus};
 
 /// How one start of a container ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,7 +126,7 @@ pub struct Member<'a> {
 
 /// The Pod's containers in order.
 pub fn members(spec: &PodSpec) -> impl Iterator<Item = Member<'_>> {
-    let own = |container: &Container| container.restart_policy.as_deref().map(Restart::parse);
+    let own = |container: &Container| container.restart_policy.as_deref().map(|text| Restart::parse(text));
     let pod = Restart::parse(&spec.restart_policy);
     let init = spec.init_containers.iter().map(move |container| match own(container) {
         Some(Restart::Always) => (Role::Sidecar, Restart::Always, container),
@@ -150,3 +150,59 @@ pub fn spec(pod: &Pod) -> &PodSpec {
 pub fn is_terminal(phase: &str) -> bool {
     phase == "Succeeded" || phase == "Failed"
 }
+
+/// Containers that the API's status shows as started by this runtime, with the number of their starts and the exit to assume
+/// where no record of them is left.
+pub fn seen_elsewhere(pod: &Pod, runtime: &str, now: DateTime<Utc>) -> Vec<(usize, (u32, Exit))> {
+    let Some(status) = &pod.status else { return Vec::new() };
+    let statuses = || status.init_container_statuses.iter().chain(&status.container_statuses);
+    members(spec(pod))
+        .filter_map(|member| {
+            let seen = statuses().find(|seen| seen.name == member.container.name)?;
+            if !seen.container_id.starts_with(&format!("{runtime}://")) {
+                return None;
+            }
+            let state = seen.state.as_ref();
+            let terminated = state.and_then(|state| state.terminated.as_ref());
+            let exit = match terminated {
+                Some(terminated) => Exit {
+                    code: terminated.exit_code,
+                    signal: terminated.signal,
+                    reason: terminated.reason.clone(),
+                    message: terminated.message.clone(),
+                    started_at: api::time::opt(&terminated.started_at).unwrap_or(now),
+                    finished_at: api::time::opt(&terminated.finished_at).unwrap_or(now),
+                },
+                None => Exit {
+                    code: 137,
+                    signal: 0,
+                    reason: "ContainerStatusUnknown".to_owned(),
+                    message: "The container could not be located when the pod was terminated".to_owned(),
+                    started_at: now,
+                    finished_at: now,
+                },
+            };
+            Some((member.index, (u32::try_from(seen.restart_count).unwrap_or(0) + 1, exit)))
+        })
+        .collect()
+}
+
+/// A Pod that comes back from the API may carry an older status than the one just reported: its node's own part is kept, what
+/// others set is taken.
+pub fn keep_own_status(own: Option<PodStatus>, heard: &mut Pod, has_reported: bool) {
+    let Some(mut own) = own.filter(|_| has_reported) else { return };
+    let status = heard.status.take().unwrap_or_default();
+    if is_terminal(&status.phase) {
+        // Nothing undoes an end, whoever declared it.
+        heard.status = Some(status);
+        return;
+    }
+    let is_foreign = |condition: &&PodCondition| !OWN_CONDITIONS.contains(&condition.r#type.as_str());
+    let foreign: Vec<PodCondition> = status.conditions.iter().filter(is_foreign).cloned().collect();
+    own.conditions.retain(|condition| OWN_CONDITIONS.contains(&condition.r#type.as_str()));
+    own.conditions.extend(foreign);
+    heard.status = Some(own);
+}
+
+/// The conditions that a node answers for.
+const OWN_CONDITIONS: [&str; 4] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"];

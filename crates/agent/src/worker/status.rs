@@ -102,7 +102,11 @@ impl Context<'_> {
             restart_count: i32::try_from(life.starts.saturating_sub(1)).unwrap_or(i32::MAX),
             image: member.container.image.clone(),
             image_id: if life.starts > 0 { member.container.image.clone() } else { String::new() },
-            container_id: if life.starts > 0 { self.container_id(member, number.min(life.starts - 1)) } else { String::new() },
+            container_id: if life.starts > 0 {
+                self.container_id(member, number.min(life.starts - 1))
+            } else {
+                String::new()
+            },
             started: Some(running),
             last_state: last.map(|exit| ContainerState {
                 terminated: Some(self.terminated(member, exit, number.saturating_sub(1))),
@@ -123,7 +127,9 @@ impl Context<'_> {
                 running: Some(ContainerStateRunning { started_at: Some(to_time(*started_at)) }),
                 ..ContainerState::default()
             },
-            Some(Run::Exited(exit)) if !self.over && member.will_restart(life) && backoff::restart_at(life, exit) > self.now => {
+            Some(Run::Exited(exit))
+                if !self.over && member.will_restart(life) && backoff::restart_at(life, exit) > self.now =>
+            {
                 let delay = backoff::shown(backoff::restart_at(life, exit) - exit.finished_at);
                 let metadata = self.pod.metadata.as_ref();
                 let part = |pick: fn(&proto::meta_v1::ObjectMeta) -> &str| metadata.map_or("", pick);
@@ -142,15 +148,19 @@ impl Context<'_> {
                 terminated: Some(self.terminated(member, exit, life.starts - 1)),
                 ..ContainerState::default()
             },
-            None if self.over && self.pod.metadata.as_ref().is_some_and(|metadata| metadata.deletion_timestamp.is_some()) => ContainerState {
-                terminated: Some(ContainerStateTerminated {
-                    exit_code: 137,
-                    reason: "ContainerStatusUnknown".to_owned(),
-                    message: "The container could not be located when the pod was terminated".to_owned(),
-                    ..ContainerStateTerminated::default()
-                }),
-                ..ContainerState::default()
-            },
+            None if self.over
+                && self.pod.metadata.as_ref().is_some_and(|metadata| metadata.deletion_timestamp.is_some()) =>
+            {
+                ContainerState {
+                    terminated: Some(ContainerStateTerminated {
+                        exit_code: 137,
+                        reason: "ContainerStatusUnknown".to_owned(),
+                        message: "The container could not be located when the pod was terminated".to_owned(),
+                        ..ContainerStateTerminated::default()
+                    }),
+                    ..ContainerState::default()
+                }
+            }
             None => match &life.blocked {
                 Some(blocked) => waiting(&blocked.reason, blocked.message.clone()),
                 None if self.has_init() && member.role == Role::Main => waiting("PodInitializing", String::new()),

@@ -10,7 +10,12 @@ fn at(seconds: i64) -> DateTime<Utc> {
 fn pod(policy: &str, init: &[&str], main: &[&str]) -> Pod {
     let container = |name: &&str| Container { name: name.to_string(), image: "busybox".into(), ..Container::default() };
     Pod {
-        metadata: Some(ObjectMeta { uid: "u".into(), name: "p".into(), namespace: "n".into(), ..ObjectMeta::default() }),
+        metadata: Some(ObjectMeta {
+            uid: "u".into(),
+            name: "p".into(),
+            namespace: "n".into(),
+            ..ObjectMeta::default()
+        }),
         spec: Some(PodSpec {
             restart_policy: policy.into(),
             init_containers: init.iter().map(container).collect(),
@@ -19,7 +24,11 @@ fn pod(policy: &str, init: &[&str], main: &[&str]) -> Pod {
         }),
         status: Some(PodStatus {
             phase: "Pending".into(),
-            conditions: vec![PodCondition { r#type: "PodScheduled".into(), status: "True".into(), ..PodCondition::default() }],
+            conditions: vec![PodCondition {
+                r#type: "PodScheduled".into(),
+                status: "True".into(),
+                ..PodCondition::default()
+            }],
             ..PodStatus::default()
         }),
     }
