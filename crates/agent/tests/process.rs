@@ -1,0 +1,164 @@
+//! The process runtime with real shims, over lives of the agent: a runtime that is dropped and opened anew stands for an agent
+//! that was killed, since nothing of it is kept in memory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Once;
+use std::time::Duration;
+
+use agent::launch::Launch;
+use agent::runtime::process::ProcessRuntime;
+use agent::runtime::{Runtime, Start, StartId};
+use agent::worker::life::{Exit, Run};
+use chrono::Utc;
+use proto::core_v1::Pod;
+use proto::meta_v1::ObjectMeta;
+
+struct Scene {
+    data: PathBuf,
+    pod: Pod,
+}
+
+impl Scene {
+    fn new(name: &str) -> Scene {
+        let data = std::env::temp_dir().join(format!("raftsman-agent-{}-{name}", std::process::id()));
+        fs::create_dir_all(&data).unwrap();
+        let metadata = ObjectMeta { uid: "uid-1".into(), name: "p".into(), ..ObjectMeta::default() };
+        Scene { data, pod: Pod { metadata: Some(metadata), ..Pod::default() } }
+    }
+
+    /// As a new agent sees it.
+    fn agent(&self) -> ProcessRuntime {
+        ProcessRuntime::open(&self.data, shim()).unwrap()
+    }
+
+    async fn start(&self, number: u32, script: &str) -> Run {
+        self.try_start(number, script).await.unwrap()
+    }
+
+    async fn try_start(&self, number: u32, script: &str) -> Result<Run, agent::runtime::RuntimeError> {
+        let args = ["/bin/sh", "-c", script].map(ToOwned::to_owned).to_vec();
+        let launch = Launch { args, cwd: "/".into(), ..Launch::default() };
+        let id = id(number);
+        let start = Start { id: &id, pod: &self.pod, launch: &launch, fence_after: None, now: Utc::now() };
+        self.agent().start(start).await
+    }
+
+    fn file(&self, number: u32, name: &str) -> PathBuf {
+        self.data.join(format!("pods/uid-1/main/{number}")).join(name)
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.data);
+    }
+}
+
+fn id(number: u32) -> StartId {
+    StartId { pod_uid: "uid-1".into(), container: "main".into(), number }
+}
+
+/// The shim of this build.
+fn shim() -> PathBuf {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let status = Command::new(env!("CARGO")).args(["build", "-q", "-p", "shim"]).status().unwrap();
+        assert!(status.success());
+    });
+    let test = std::env::current_exe().unwrap();
+    test.parent().and_then(Path::parent).unwrap().join("raftsman-shim")
+}
+
+async fn ended(agent: &ProcessRuntime, number: u32) -> Exit {
+    tokio::time::timeout(Duration::from_secs(10), agent.wait(&id(number))).await.expect("it ends")
+}
+
+#[tokio::test]
+async fn an_exit_while_no_agent_lives_is_found() {
+    let scene = Scene::new("away");
+    assert!(matches!(scene.start(0, "echo line; sleep 0.3; exit 7").await, Run::Running { .. }));
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let found = scene.agent().recover(&scene.pod).await.unwrap();
+    let [(found_id, Run::Exited(exit))] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((found_id, exit.code, exit.reason.as_str()), (&id(0), 7, "Error"));
+    let output = fs::read_to_string(scene.file(0, "output.0")).unwrap();
+    assert!(output.ends_with(" stdout F line\n"), "{output}");
+    assert!(scene.data.join("pods/uid-1/pod").exists(), "the Pod itself is on record");
+}
+
+#[tokio::test]
+async fn a_running_container_is_adopted_and_never_started_twice() {
+    let scene = Scene::new("adopted");
+    let count = scene.data.join("count");
+    scene.start(0, &format!("echo x >> {}; sleep 0.5; exit 3", count.display())).await;
+    let agent = scene.agent();
+    let found = agent.recover(&scene.pod).await.unwrap();
+    assert!(matches!(found[..], [(_, Run::Running { .. })]), "{found:?}");
+    assert!(scene.try_start(0, "echo x >> /dev/null").await.is_err(), "its shim holds it");
+    assert_eq!(ended(&agent, 0).await.code, 3);
+    let again = scene.try_start(0, &format!("echo x >> {}", count.display())).await;
+    assert!(again.is_err(), "that start was made already");
+    assert_eq!(fs::read_to_string(count).unwrap(), "x\n");
+}
+
+#[tokio::test]
+async fn stop_reaches_a_container_of_a_former_agent() {
+    let scene = Scene::new("stopped");
+    scene.start(0, "exec sleep 100").await;
+    let agent = scene.agent();
+    agent.stop(&id(0), Duration::from_secs(20)).await;
+    let exit = ended(&agent, 0).await;
+    assert_eq!((exit.code, exit.signal), (143, 15));
+}
+
+#[tokio::test]
+async fn a_start_that_was_never_made_may_be_made() {
+    let scene = Scene::new("never");
+    // An agent that was killed before its shim recorded anything.
+    fs::create_dir_all(scene.file(0, "")).unwrap();
+    fs::write(scene.file(0, "spec"), "arg=/bin/true\0").unwrap();
+    assert!(scene.agent().recover(&scene.pod).await.unwrap().is_empty());
+    scene.start(0, "exit 0").await;
+    assert_eq!(ended(&scene.agent(), 0).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_killed_shim_is_told_once_and_alike() {
+    let scene = Scene::new("killed");
+    scene.start(0, "exec sleep 100").await;
+    let record = fs::read_to_string(scene.file(0, "start")).unwrap();
+    let shim_pid = record.lines().find_map(|line| line.strip_prefix("shim_pid=")).unwrap().parse().unwrap();
+    // SAFETY: the shim that this test started.
+    unsafe { libc::kill(shim_pid, libc::SIGKILL) };
+    let first = ended(&scene.agent(), 0).await;
+    assert_eq!((first.code, first.reason.as_str()), (137, "ContainerStatusUnknown"));
+    assert_eq!(ended(&scene.agent(), 0).await, first);
+    let found = scene.agent().recover(&scene.pod).await.unwrap();
+    assert_eq!(found, [(id(0), Run::Exited(first))]);
+}
+
+#[tokio::test]
+async fn what_cannot_run_has_ended_at_once() {
+    let scene = Scene::new("cannot");
+    let launch = Launch { args: vec!["no-such-program".into()], cwd: "/".into(), ..Launch::default() };
+    let id = id(0);
+    let start = Start { id: &id, pod: &scene.pod, launch: &launch, fence_after: None, now: Utc::now() };
+    let run = scene.agent().start(start).await.unwrap();
+    let Run::Exited(exit) = run else { panic!("{run:?}") };
+    assert_eq!((exit.code, exit.reason.as_str()), (127, "ContainerCannotRun"));
+    assert!(exit.message.contains("executable file not found in $PATH"), "{}", exit.message);
+}
+
+#[tokio::test]
+async fn a_removed_pod_leaves_nothing() {
+    let scene = Scene::new("removed");
+    scene.start(0, "exit 0").await;
+    let agent = scene.agent();
+    ended(&agent, 0).await;
+    assert_eq!(agent.recorded().await.unwrap(), ["uid-1"]);
+    agent.remove("uid-1").await.unwrap();
+    assert!(agent.recorded().await.unwrap().is_empty());
+    assert!(agent.remove("../etc").await.is_err(), "a uid is no path");
+}
