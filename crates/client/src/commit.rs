@@ -120,6 +120,11 @@ impl Write {
         self.kind
     }
 
+    /// Whether it makes a new object.
+    pub fn is_create(&self) -> bool {
+        matches!(self.op, Op::Create(_))
+    }
+
     /// Bytes that it takes in a Commit.
     pub fn encoded_len(&self) -> usize {
         self.op.encoded_len()

@@ -32,6 +32,13 @@ mod scale;
 mod turn;
 mod verdict;
 
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod world;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -198,7 +198,8 @@ impl<'a> Turn<'a> {
 
     fn end(&mut self, ending: Ending) {
         let uncounted = self.census.succeeded.len() + self.census.failed.len() + self.census.dying.len();
-        if self.status.active > 0 || uncounted > 0 || self.census.leaving() > 0 {
+        // Also those that were released just now: they still run.
+        if !self.census.active.is_empty() || uncounted > 0 || self.census.leaving() > 0 {
             self.why("its last Pods are still there");
             return;
         }
