@@ -126,11 +126,11 @@ impl Elector {
             let leading = self.fence.borrow().is_some();
             tokio::select! {
                 next = stream.next() => match next? {
+                    // The watch may still be telling of those before us; whether nobody is after us, the renewal says.
+                    Some(next) if leading && next.holder.is_empty() => renew_at = Instant::now(),
+                    Some(next) if leading && next.epoch < holder.epoch => {}
                     Some(next) => {
-                        // The watch may still be telling of those before us.
-                        if !leading || next.epoch >= holder.epoch || next.holder.is_empty() {
-                            holder = next;
-                        }
+                        holder = next;
                         known = true;
                     }
                     None => return Ok(()),
