@@ -19,6 +19,7 @@ pub mod schedule;
 pub mod selector;
 pub mod status;
 pub mod storage;
+pub mod taint;
 pub mod time;
 
 /// The messages themselves, for crates that depend on this one only.

@@ -3,11 +3,14 @@
 //! A Job of 10,000 Pods is followed by informers that hold this instead of the Pods, and writes to them go by
 //! `client::Write`'s metadata operations, which don't send the object.
 
+use std::sync::Arc;
+
 use api::meta;
-use api::proto::core_v1::{ContainerStatus, Pod};
+use api::proto::core_v1::{ContainerStatus, Pod, Toleration};
 use api::proto::meta_v1::{ObjectMeta, OwnerReference};
 use api::time::{self, Instant};
 use api::{condition, proto};
+use parking_lot::Mutex;
 
 /// The finalizer that holds a Pod until its Job has counted it.
 pub const JOB_TRACKING: &str = "batch.kubernetes.io/job-tracking";
@@ -37,6 +40,8 @@ pub struct PodView {
     pub grace_seconds: i64,
     /// The node it is bound to; empty: none yet.
     pub node: String,
+    /// How long it stays on a node that wants its Pods gone.
+    pub tolerations: Arc<[Toleration]>,
     pub phase: Phase,
     /// Why it is in its phase: `Evicted`, `NodeLost`; mostly empty.
     pub reason: String,
@@ -70,6 +75,7 @@ impl PodView {
             deletion,
             grace_seconds,
             node: spec.node_name,
+            tolerations: shared(spec.tolerations),
             phase: phase(&status.phase),
             ready: condition::is_true(&status.conditions, "Ready"),
             restarts: containers().map(|container| container.restart_count).sum(),
@@ -115,6 +121,18 @@ impl PodView {
             resource_version: self.resource_version.clone(),
             ..Default::default()
         }
+    }
+}
+
+/// The tolerations that matter on a tainted node, in one copy for all Pods of a kind that come one after another: nearly
+/// all Pods have the same two.
+fn shared(mut tolerations: Vec<Toleration>) -> Arc<[Toleration]> {
+    static LATEST: Mutex<Option<Arc<[Toleration]>>> = Mutex::new(None);
+    tolerations.retain(|toleration| toleration.effect.is_empty() || toleration.effect == "NoExecute");
+    let mut latest = LATEST.lock();
+    match &*latest {
+        Some(latest) if **latest == *tolerations => Arc::clone(latest),
+        _ => latest.insert(tolerations.into()).clone(),
     }
 }
 

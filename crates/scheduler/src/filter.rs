@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use crate::affinity;
 use crate::class::Class;
 use crate::node::{Load, NodeState, Offer};
-use crate::taints;
+use api::taint;
 
 /// Why a node was refused; sorted and counted over all nodes it becomes the FailedScheduling message.
 pub type Reason = Cow<'static, str>;
@@ -25,12 +25,12 @@ pub fn admits(class: &Class, name: &str, offer: &Offer) -> Result<(), Reason> {
         class
             .tolerations
             .iter()
-            .any(|toleration| taints::tolerates(toleration, taints::UNSCHEDULABLE, "", taints::NO_SCHEDULE))
+            .any(|toleration| taint::tolerates(toleration, taint::UNSCHEDULABLE, "", taint::NO_SCHEDULE))
     };
     if offer.unschedulable && !tolerates_cordon() {
         return Err(UNSCHEDULABLE);
     }
-    if taints::first_untolerated(&offer.taints, &class.tolerations).is_some() {
+    if taint::first_untolerated(&offer.taints, &class.tolerations).is_some() {
         return Err(UNTOLERATED);
     }
     let wanted = affinity::selector_matches(&class.node_selector, &offer.labels)

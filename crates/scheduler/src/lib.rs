@@ -25,7 +25,6 @@ pub mod pod;
 pub mod resources;
 pub mod score;
 mod service;
-pub mod taints;
 
 use client::Client;
 use tokio::sync::{oneshot, watch};

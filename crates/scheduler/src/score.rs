@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use crate::affinity;
 use crate::class::Class;
 use crate::node::{Load, Offer};
-use crate::taints;
+use api::taint;
 
 /// Ordered by what counts first. Larger is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +38,7 @@ pub struct Leaning {
 pub fn leaning(class: &Class, name: &str, offer: &Offer) -> Leaning {
     Leaning {
         preference: affinity::preference(&class.preferred_terms, name, &offer.labels),
-        discouraging: taints::discouraging(&offer.taints, &class.tolerations) as i64,
+        discouraging: taint::discouraging(&offer.taints, &class.tolerations) as i64,
     }
 }
 

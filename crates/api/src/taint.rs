@@ -1,6 +1,6 @@
 //! Taints repel, tolerations permit.
 
-use api::proto::core_v1::{Taint, Toleration};
+use proto::core_v1::{Taint, Toleration};
 
 pub const NO_SCHEDULE: &str = "NoSchedule";
 pub const NO_EXECUTE: &str = "NoExecute";

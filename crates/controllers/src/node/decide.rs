@@ -1,0 +1,137 @@
+//! What follows from a node's silence, its conditions and its taints; pure.
+//!
+//! One step a Plan, for the status, the taints and the Pods of a node are different writes of the same or of other objects:
+//! conditions first, then the taints that they call for, then the Pods.
+
+use std::sync::Arc;
+
+use api::condition;
+use api::meta::Object;
+use api::proto::core_v1::{Node, NodeCondition, Taint};
+use api::taint::{NO_EXECUTE, NO_SCHEDULE, UNSCHEDULABLE};
+use api::time;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::eviction;
+use crate::plan::{EventDraft, Plan, Write, reference};
+use crate::pod_view::PodView;
+
+/// A node that gave no sign of life for so long is silent; an agent renews its Lease every 10 s.
+pub const SILENT_AFTER: TimeDelta = TimeDelta::seconds(50);
+
+pub const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+pub const NOT_READY: &str = "node.kubernetes.io/not-ready";
+
+/// The conditions that nobody can vouch for while the agent is silent.
+const VOUCHED: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
+
+pub struct Snapshot {
+    /// `None`: Pods name it, but it isn't registered.
+    pub node: Option<Arc<Node>>,
+    /// The Pods on it, where any may have to go.
+    pub pods: Vec<Arc<PodView>>,
+    /// When this process last saw a sign of life.
+    pub heard: Option<DateTime<Utc>>,
+    pub absent_since: Option<DateTime<Utc>>,
+    pub leading_since: DateTime<Utc>,
+    pub now: DateTime<Utc>,
+}
+
+pub fn decide(snapshot: &Snapshot) -> Plan {
+    let Some(node) = &snapshot.node else { return eviction::of_absent_node(snapshot) };
+    let heard = [snapshot.heard, node.created_at(), Some(snapshot.leading_since)].into_iter().flatten().max();
+    let silent_at = heard.unwrap_or(snapshot.now) + SILENT_AFTER;
+    let silent = silent_at <= snapshot.now;
+    if silent && let Some(plan) = doubt(node, snapshot.now) {
+        return plan;
+    }
+    if let Some(plan) = taint(node, snapshot.now) {
+        return plan;
+    }
+    let mut plan = eviction::of_node(node, snapshot);
+    if !silent {
+        let check = (silent_at - snapshot.now).to_std().unwrap_or_default();
+        plan.requeue_after = Some(plan.requeue_after.map_or(check, |after| after.min(check)));
+    }
+    plan
+}
+
+/// Sets the conditions of a silent node to Unknown; `None`: they are.
+fn doubt(node: &Node, now: DateTime<Utc>) -> Option<Plan> {
+    let mut doubted = node.clone();
+    let conditions = &mut doubted.status.get_or_insert_default().conditions;
+    let mut changed = false;
+    for kind in VOUCHED {
+        let known = condition::find(conditions, kind);
+        if known.is_some_and(|known| known.status == "Unknown") {
+            continue;
+        }
+        let (reason, message) = match known {
+            Some(_) => ("NodeStatusUnknown", "Kubelet stopped posting node status."),
+            None => ("NodeStatusNeverUpdated", "Kubelet never posted node status."),
+        };
+        let unknown = NodeCondition {
+            r#type: kind.to_owned(),
+            status: "Unknown".to_owned(),
+            last_heartbeat_time: known.and_then(|known| known.last_heartbeat_time),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            ..Default::default()
+        };
+        condition::set(conditions, unknown, now);
+        changed = true;
+    }
+    if !changed {
+        return None;
+    }
+    let event = EventDraft::normal(
+        reference(node),
+        "NodeNotReady",
+        format!("Node {} status is now: NodeNotReady", node.name()),
+    );
+    Some(Plan {
+        writes: vec![Write::update_status(doubted)],
+        events: vec![event],
+        requeue_after: Some(std::time::Duration::ZERO),
+        ..Plan::nothing("the node is silent")
+    })
+}
+
+/// Makes the taints that the node's conditions and its cordon call for; `None`: they are as they should be.
+fn taint(node: &Node, now: DateTime<Utc>) -> Option<Plan> {
+    let conditions = node.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let trouble = match condition::find(conditions, "Ready").map(|ready| ready.status.as_str()) {
+        Some("True") => None,
+        Some("Unknown") => Some(UNREACHABLE),
+        _ => Some(NOT_READY),
+    };
+    let cordoned = node.spec.as_ref().is_some_and(|spec| spec.unschedulable);
+    let wanted = trouble
+        .into_iter()
+        .flat_map(|key| [(key, NO_SCHEDULE), (key, NO_EXECUTE)])
+        .chain(cordoned.then_some((UNSCHEDULABLE, NO_SCHEDULE)));
+    let wanted: Vec<(&str, &str)> = wanted.collect();
+    let managed = |taint: &Taint| [UNREACHABLE, NOT_READY, UNSCHEDULABLE].contains(&taint.key.as_str());
+    let is = |taint: &Taint, (key, effect): (&str, &str)| taint.key == key && taint.effect == effect;
+    let mut tainted = node.clone();
+    let taints = &mut tainted.spec.get_or_insert_default().taints;
+    let before = taints.len();
+    taints.retain(|taint| !managed(taint) || wanted.iter().any(|wanted| is(taint, *wanted)));
+    let mut changed = taints.len() != before;
+    for (key, effect) in wanted {
+        if !taints.iter().any(|taint| is(taint, (key, effect))) {
+            taints.push(Taint {
+                key: key.to_owned(),
+                effect: effect.to_owned(),
+                time_added: Some(time::to_time(now)),
+                ..Default::default()
+            });
+            changed = true;
+        }
+    }
+    changed.then(|| Plan {
+        writes: vec![Write::update(tainted)],
+        requeue_after: Some(std::time::Duration::ZERO),
+        ..Plan::nothing("its taints follow its conditions")
+    })
+}
