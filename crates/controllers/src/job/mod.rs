@@ -1,6 +1,60 @@
-//! The Job controller.
+//! The Job controller: observe, decide, and the driver acts (design D3).
+//!
+//! ```text
+//!  informers (Jobs, Pods) --> observe: Snapshot --> decide: Plan --> driver: one group of a Commit --> informers
+//! ```
 
 pub mod decide;
+mod observe;
 mod template;
 
+use std::sync::Arc;
+
+use api::meta;
+use api::proto::meta_v1::Status;
+use api::time::Instant;
+use client::{EventDraft, WorkQueue};
+
 pub use decide::{Snapshot, decide, is_finished};
+pub use observe::{JOBS_BY_PARENT, PODS_BY_JOB, jobs_by_parent, pods_by_job};
+
+use crate::driver::Controller;
+use crate::informers::Informers;
+use crate::plan::Plan;
+use observe::Observed;
+
+/// Runs Jobs to their end.
+pub struct JobController {
+    informers: Arc<Informers>,
+}
+
+impl JobController {
+    /// Puts into `queue` the Jobs that there are, and from now on those that change or whose Pods do.
+    pub fn start(informers: &Arc<Informers>, queue: WorkQueue<String>) -> Self {
+        observe::enqueue_changes(&informers.jobs, &informers.pods, &queue);
+        JobController { informers: informers.clone() }
+    }
+}
+
+impl Controller for JobController {
+    fn name(&self) -> &'static str {
+        "job"
+    }
+
+    fn plan(&self, key: &str, now: Instant) -> Plan {
+        let Informers { jobs, pods, .. } = &*self.informers;
+        match observe::observe(jobs, pods, key, now, rand::random()) {
+            Observed::Job(snapshot) => decide(&snapshot),
+            Observed::Orphans(orphans) => observe::release_orphans(&orphans),
+            Observed::Nothing => Plan::nothing("there is no such Job"),
+        }
+    }
+
+    fn refused(&self, key: &str, plan: &Plan, status: &Status, failed: Option<usize>) -> Vec<EventDraft> {
+        let Some(job) = self.informers.jobs.get_key(key) else { return Vec::new() };
+        let creating = failed.and_then(|failed| plan.writes.get(failed)).is_some_and(|write| write.is_create());
+        let (reason, doing) = if creating { ("FailedCreate", "creating") } else { ("FailedUpdate", "updating") };
+        let message = format!("Error {doing}: {}", status.message);
+        vec![EventDraft::warning(meta::object_reference(&*job), reason, message)]
+    }
+}
