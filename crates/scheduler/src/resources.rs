@@ -109,7 +109,7 @@ impl Resources {
 /// What a Pod asks of its node: the picture above, plus the Pod's own overhead. A request that the Pod states for
 /// itself as a whole (`spec.resources`) stands in place of its containers' sum.
 pub fn requested(spec: &PodSpec) -> Resources {
-    peak(spec, |container| requests_of(container))
+    peak(spec, requests_of)
 }
 
 /// As [`requested`], with an assumed use for containers that state none: for comparing nodes only.
