@@ -18,7 +18,9 @@ impl Registry {
     /// 403 Forbidden in Kubernetes' words.
     pub(super) fn authorize_path(&self, ctx: &RequestContext, path: &str) -> Result<(), StatusError> {
         let identity = &ctx.identity;
-        let public = PUBLIC.iter().any(|open| path.strip_prefix(open).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+        let public = PUBLIC
+            .iter()
+            .any(|open| path.strip_prefix(open).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
         let allowed = match path {
             _ if public || everything(identity) => true,
             "/metrics" => false,

@@ -101,18 +101,14 @@ pub fn object(wanted: &Wanted, code: u16, object: &AnyObject) -> Response {
         }
         (View::Object, _) => Bytes::from(object.json()),
         (View::Table(version), _) => {
-            let meta = TableMeta {
-                resource_version: object.metadata().resource_version.clone(),
-                ..TableMeta::default()
-            };
+            let meta =
+                TableMeta { resource_version: object.metadata().resource_version.clone(), ..TableMeta::default() };
             let shown = (wanted.include, version.as_str());
             let one = std::iter::once(object);
             let table = table::table((info.group, info.kind), one, &meta, shown, true, wanted.now);
             Bytes::from(table.to_string())
         }
-        (View::PartialMetadata(version), _) => {
-            Bytes::from(table::partial_metadata(object, version).to_string())
-        }
+        (View::PartialMetadata(version), _) => Bytes::from(table::partial_metadata(object, version).to_string()),
     };
     text(wanted, code, body)
 }
@@ -171,7 +167,7 @@ fn list_meta(meta: &ListMeta) -> Value {
     value
 }
 
-/// A list's JSON. Items carry no apiVersion and kind there: the list's kind says them.
+/// A list's JSON, its items as they are encoded for a get.
 fn list_json(api_version: &str, kind: &str, meta: &ListMeta, listed: &Listed) -> Bytes {
     let head = json!({"kind": kind, "apiVersion": api_version, "metadata": list_meta(meta)}).to_string();
     let mut body = BytesMut::with_capacity(head.len() + listed.items.len() * 2048);

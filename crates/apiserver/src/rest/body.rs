@@ -49,7 +49,7 @@ pub fn to_json(encoding: Encoding, body: &Bytes) -> Result<Bytes, String> {
         _ => text,
     };
     match depth(&json) > MAX_DEPTH {
-        true => Err("couldn't get version/kind; json parse error: exceeded max depth".to_string()),
+        true => Err("exceeded max depth".to_string()),
         false => Ok(json),
     }
 }
@@ -104,7 +104,7 @@ pub fn decode(
         check_kind(resource, &type_meta.api_version, &type_meta.kind)?;
         return Ok(Decoded { object: resource.decode_proto(&unknown.raw)?, warnings: Vec::new() });
     }
-    let json = to_json(encoding, body).map_err(|error| unrecognized(resource, body, &error))?;
+    let json = to_json(encoding, body).map_err(|error| unrecognized(resource, body, &no_kind(encoding, &error)))?;
     let decoded = match resource.decode_json(&json) {
         Ok(decoded) => decoded,
         Err(error) => return Err(undecodable(resource, &json, &error.to_string())),
@@ -144,21 +144,31 @@ pub fn check_kind(resource: &Resource, api_version: &str, kind: &str) -> Result<
     Ok(())
 }
 
-/// JSON that is no object of this kind: by its words when it says its kind, else by its bytes.
+/// JSON that is no object of this kind; where it is no JSON at all, its kind could not be read.
 fn undecodable(resource: &Resource, json: &Bytes, problem: &str) -> StatusError {
-    #[derive(serde::Deserialize)]
-    struct Head {
-        #[serde(default)]
-        kind: Option<String>,
+    match serde_json::from_slice::<serde::de::IgnoredAny>(json) {
+        Ok(_) => unhandled(resource, problem),
+        Err(error) => unrecognized(resource, json, &no_kind(Encoding::Json, &syntax_error(&error, json))),
     }
-    match serde_json::from_slice::<Head>(json) {
-        Ok(Head { kind: Some(_) }) => unhandled(resource, problem),
-        Ok(Head { kind: None }) => unhandled(resource, problem),
-        Err(_) => unrecognized(
-            resource,
-            json,
-            &format!("couldn't get version/kind; json parse error: {problem}"),
-        ),
+}
+
+fn no_kind(encoding: Encoding, problem: &str) -> String {
+    match encoding {
+        Encoding::Json => format!("couldn't get version/kind; json parse error: {problem}"),
+        _ => problem.to_string(),
+    }
+}
+
+/// A syntax error in the words of Go's decoder.
+pub fn syntax_error(error: &serde_json::Error, json: &[u8]) -> String {
+    if error.is_eof() {
+        return "unexpected end of JSON input".to_string();
+    }
+    let line = json.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1));
+    let found = line.and_then(|line| line.get(error.column().saturating_sub(1)));
+    match found {
+        Some(byte) => format!("invalid character '{}' looking for beginning of value", char::from(*byte)),
+        None => error.to_string(),
     }
 }
 

@@ -9,7 +9,7 @@ use proto::meta_v1;
 
 use super::query::{Query, list_options};
 use super::{Call, answer, body, review};
-use crate::registry::{Deleted, DeleteOptions, Target};
+use crate::registry::{DeleteOptions, Deleted, Target};
 
 pub async fn one(call: Call, target: Target<'_>) -> Result<Response, StatusError> {
     let wanted = call.wanted()?;

@@ -9,8 +9,7 @@ use super::answer;
 use crate::registry::Resource;
 
 /// Verbs of every kind's collection and objects.
-const VERBS: &[&str] =
-    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 /// A subresource, or a resource that stores nothing (a review).
 struct Extra {
@@ -74,10 +73,7 @@ pub fn known(resources: &[Resource], group: &str, version: &str) -> bool {
 
 /// `/api` in the old form.
 pub fn core_versions() -> Response {
-    answer::json(
-        200,
-        &json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}),
-    )
+    answer::json(200, &json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}))
 }
 
 fn group_value(group: &str, version: &str) -> Value {
@@ -182,9 +178,7 @@ pub fn aggregated(resources: &[Resource], core: bool, version: &'static str) -> 
 fn aggregated_group(resources: &[Resource], group: &str, version: &str) -> Value {
     let scope = |namespaced: bool| if namespaced { "Namespaced" } else { "Cluster" };
     let kind = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
-    let subresource = |name: &str, response: Value, verbs: &[&str]| {
-        json!({"subresource": name, "responseKind": response, "verbs": verbs})
-    };
+    let subresource = |name: &str, response: Value, verbs: &[&str]| json!({"subresource": name, "responseKind": response, "verbs": verbs});
     let mut values: Vec<Value> = Vec::new();
     for info in resources.iter().map(|r| r.info).filter(|i| i.group == group && i.version == version) {
         let own = kind(group, version, info.kind);

@@ -61,11 +61,7 @@ pub fn serve(call: &Call, route: &Route, path: &str) -> Result<Response, StatusE
     Ok(found.unwrap_or_else(answer::page_not_found))
 }
 
-fn document(
-    call: &Call,
-    name: &str,
-    make: impl FnOnce() -> Option<serde_json::Value>,
-) -> Option<Response> {
+fn document(call: &Call, name: &str, make: impl FnOnce() -> Option<serde_json::Value>) -> Option<Response> {
     let body = call.face.openapi.get(name, make)?;
     Some(answer::bytes(200, "application/json", body))
 }

@@ -45,7 +45,9 @@ pub fn unwrap(body: Bytes) -> Result<Unknown, String> {
         let start = body.iter().take(4).map(|byte| byte.to_string()).collect::<Vec<_>>().join(" ");
         return Err(match body.is_empty() {
             true => "empty data".to_string(),
-            false => format!("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0], got [{start}]"),
+            false => format!(
+                "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0], got [{start}]"
+            ),
         });
     };
     Unknown::decode(body.slice_ref(rest)).map_err(|error| error.to_string())
@@ -79,8 +81,7 @@ pub fn watch_frame(event_type: &str, object: &Bytes) -> Bytes {
         #[prost(message, optional, tag = "2")]
         object: Option<RawExtension>,
     }
-    let event =
-        Event { event_type: event_type.to_string(), object: Some(RawExtension { raw: object.clone() }) };
+    let event = Event { event_type: event_type.to_string(), object: Some(RawExtension { raw: object.clone() }) };
     let body = wrap("meta.k8s.io/v1", "WatchEvent", event.encode_to_vec());
     let mut buffer = BytesMut::with_capacity(body.len() + 4);
     buffer.put_u32(u32::try_from(body.len()).unwrap_or(u32::MAX));

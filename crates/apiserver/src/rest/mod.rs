@@ -169,11 +169,7 @@ fn target<'a>(resource: &'static Resource, path: &'a ResourcePath) -> Target<'a>
     Target { resource, namespace: &path.namespace, name: &path.name }
 }
 
-async fn collection(
-    call: Call,
-    resource: &'static Resource,
-    path: &ResourcePath,
-) -> Result<Response, StatusError> {
+async fn collection(call: Call, resource: &'static Resource, path: &ResourcePath) -> Result<Response, StatusError> {
     let all_namespaces = resource.info.namespaced && path.namespace.is_empty();
     match call.method {
         Method::GET if call.query.flag("watch") => watch::serve(call, target(resource, path)).await,

@@ -142,10 +142,7 @@ mod tests {
     fn what_kubectl_sends() {
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
         assert_eq!(got(table), (Encoding::Json, View::Table("v1".into())));
-        assert_eq!(
-            got("application/vnd.kubernetes.protobuf,application/json"),
-            (Encoding::Protobuf, View::Object)
-        );
+        assert_eq!(got("application/vnd.kubernetes.protobuf,application/json"), (Encoding::Protobuf, View::Object));
         assert_eq!(got(""), (Encoding::Json, View::Object));
         assert_eq!(got("*/*"), (Encoding::Json, View::Object));
         assert_eq!(

@@ -36,8 +36,7 @@ fn document_name(group: &str, version: &str) -> String {
 
 /// The document `api/v1`, `apis/batch/v1`; `None` for what is not served.
 pub fn document(resources: &[Resource], name: &str) -> Option<Value> {
-    let (group, version) =
-        discovery::groups(resources).into_iter().find(|(g, v)| document_name(g, v) == name)?;
+    let (group, version) = discovery::groups(resources).into_iter().find(|(g, v)| document_name(g, v) == name)?;
     let mut paths = Map::new();
     let mut schemas: BTreeMap<String, Value> = BTreeMap::new();
     for resource in resources.iter().filter(|r| r.info.group == group && r.info.version == version) {

@@ -78,9 +78,7 @@ pub fn parse(path: &str) -> Route {
 fn resource(group: &str, version: &str, rest: &[&str]) -> Route {
     let (namespace, resource, name, subresource) = match rest {
         // `namespaces` is itself a resource, so these two come before namespaced ones.
-        ["namespaces", name, sub @ ("status" | "finalize")] if group.is_empty() => {
-            ("", "namespaces", *name, *sub)
-        }
+        ["namespaces", name, sub @ ("status" | "finalize")] if group.is_empty() => ("", "namespaces", *name, *sub),
         ["namespaces", name] => ("", "namespaces", *name, ""),
         ["namespaces", namespace, resource] => (*namespace, *resource, "", ""),
         ["namespaces", namespace, resource, name] => (*namespace, *resource, *name, ""),

@@ -97,10 +97,7 @@ pub fn list_options(query: &Query, info: &KindInfo) -> Result<ListOptions, Statu
         fields,
         limit: query.number("limit")?.unwrap_or(0),
         continue_token: query.get("continue").to_string(),
-        freshness: crate::registry::Freshness::parse(
-            query.get("resourceVersion"),
-            query.get("resourceVersionMatch"),
-        )?,
+        freshness: crate::registry::Freshness::parse(query.get("resourceVersion"), query.get("resourceVersionMatch"))?,
     })
 }
 
@@ -109,15 +106,14 @@ type Selectors = (Option<api::selector::LabelSelector>, Option<api::selector::Fi
 fn selectors(query: &Query, info: &KindInfo) -> Result<Selectors, StatusError> {
     let labels = match query.get("labelSelector") {
         "" => None,
-        text => Some(api::selector::LabelSelector::parse(text).map_err(|error| {
-            api::status::bad_request(format!("unable to parse requirement: {error}"))
-        })?),
+        text => Some(
+            api::selector::LabelSelector::parse(text)
+                .map_err(|error| api::status::bad_request(format!("unable to parse requirement: {error}")))?,
+        ),
     };
     let fields = match query.get("fieldSelector") {
         "" => None,
-        text => Some(
-            api::fields::parse(info, text).map_err(|error| api::status::bad_request(error.to_string()))?,
-        ),
+        text => Some(api::fields::parse(info, text).map_err(|error| api::status::bad_request(error.to_string()))?),
     };
     Ok((labels, fields))
 }
@@ -144,13 +140,15 @@ pub fn watch_options(query: &Query, info: &KindInfo) -> Result<WatchOptions, Sta
     let matching = query.get("resourceVersionMatch");
     if query.has("sendInitialEvents") && matching != "NotOlderThan" {
         errors.push(match matching {
-            "" => FieldError::forbidden(&Path::new("resourceVersionMatch"),
+            "" => FieldError::forbidden(
+                &Path::new("resourceVersionMatch"),
                 "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
             ),
             other => FieldError::not_supported(&Path::new("resourceVersionMatch"), other, &["NotOlderThan"]),
         });
     } else if !query.has("sendInitialEvents") && !matching.is_empty() {
-        errors.push(FieldError::forbidden(&Path::new("resourceVersionMatch"),
+        errors.push(FieldError::forbidden(
+            &Path::new("resourceVersionMatch"),
             "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         ));
     }

@@ -14,11 +14,7 @@ use super::query::write_options;
 use super::{Call, answer, body, log, read, review, target, write};
 use crate::registry::Resource;
 
-pub async fn serve(
-    call: Call,
-    resource: &'static Resource,
-    path: &ResourcePath,
-) -> Result<Response, StatusError> {
+pub async fn serve(call: Call, resource: &'static Resource, path: &ResourcePath) -> Result<Response, StatusError> {
     let key = (path.group.as_str(), path.resource.as_str(), path.subresource.as_str());
     let handled = matches!(
         key,
@@ -41,12 +37,8 @@ pub async fn serve(
 }
 
 fn success(code: i32) -> Response {
-    let status = Status {
-        metadata: Some(ListMeta::default()),
-        status: "Success".to_string(),
-        code,
-        ..Status::default()
-    };
+    let status =
+        Status { metadata: Some(ListMeta::default()), status: "Success".to_string(), code, ..Status::default() };
     answer::status(201, &status)
 }
 

@@ -99,10 +99,7 @@ impl Writer {
             }
             View::Table(version) => {
                 let object = event.object.decode();
-                let meta = TableMeta {
-                    resource_version: event.object.revision().to_string(),
-                    ..TableMeta::default()
-                };
+                let meta = TableMeta { resource_version: event.object.revision().to_string(), ..TableMeta::default() };
                 let shown = (self.wanted.include, version.as_str());
                 let kind = (info.group, info.kind);
                 let now = chrono::Utc::now();
@@ -115,10 +112,7 @@ impl Writer {
 
     fn bookmark(&mut self, out: &mut BytesMut, revision: i64, initial_end: bool) {
         let info = self.resource.info;
-        let mut metadata = proto::meta_v1::ObjectMeta {
-            resource_version: revision.to_string(),
-            ..Default::default()
-        };
+        let mut metadata = proto::meta_v1::ObjectMeta { resource_version: revision.to_string(), ..Default::default() };
         if initial_end {
             metadata.annotations.insert("k8s.io/initial-events-end".to_string(), "true".to_string());
         }

@@ -117,20 +117,7 @@ fn parse(patch_type: PatchType, sent: &Bytes) -> Result<Value, StatusError> {
     if body::depth(&json) > body::MAX_PATCH_DEPTH {
         return Err(refused("exceeded max depth".to_string()));
     }
-    serde_json::from_slice(&json).map_err(|error| refused(go_syntax_error(&error, &json)))
-}
-
-/// A syntax error in the words of Go's decoder.
-fn go_syntax_error(error: &serde_json::Error, json: &[u8]) -> String {
-    if error.is_eof() {
-        return "unexpected end of JSON input".to_string();
-    }
-    let line = json.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1));
-    let found = line.and_then(|line| line.get(error.column().saturating_sub(1)));
-    match found {
-        Some(byte) => format!("invalid character '{}' looking for beginning of value", char::from(*byte)),
-        None => error.to_string(),
-    }
+    serde_json::from_slice(&json).map_err(|error| refused(body::syntax_error(&error, &json)))
 }
 
 /// The object that `patch` makes of `current`, and the fields that a strict decoder minds.
@@ -172,12 +159,9 @@ fn refusal(error: PatchError) -> StatusError {
         PatchError::BadRequest(text) => status::bad_request(text),
         PatchError::TooLarge(text) => status::request_entity_too_large(text),
         PatchError::Unprocessable(text) => {
-            let mut refused = status::failure(
-                422,
-                "Invalid",
-                "the server rejected our request due to an error in our request",
-            )
-            .into_status();
+            let mut refused =
+                status::failure(422, "Invalid", "the server rejected our request due to an error in our request")
+                    .into_status();
             refused.details = Some(proto::meta_v1::StatusDetails {
                 causes: vec![proto::meta_v1::StatusCause {
                     reason: "UnexpectedServerResponse".to_string(),

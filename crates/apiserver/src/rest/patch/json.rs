@@ -88,9 +88,9 @@ fn step(document: &mut Value, operation: Operation) -> Result<(), String> {
             })?;
             remove(document, &from)?;
             insert(document, &path, value).map_err(|problem| match problem {
-                Problem::NoParent => format!(
-                    "move operation does not apply: doc is missing destination path: {path}: missing value"
-                ),
+                Problem::NoParent => {
+                    format!("move operation does not apply: doc is missing destination path: {path}: missing value")
+                }
                 Problem::Text(text) => format!("error in move for path: '{path}': {text}"),
             })
         }
@@ -99,9 +99,9 @@ fn step(document: &mut Value, operation: Operation) -> Result<(), String> {
                 format!("copy operation does not apply: doc is missing from path: {from}: missing value")
             })?;
             insert(document, &path, value).map_err(|problem| match problem {
-                Problem::NoParent => format!(
-                    "copy operation does not apply: doc is missing destination path: {path}: missing value"
-                ),
+                Problem::NoParent => {
+                    format!("copy operation does not apply: doc is missing destination path: {path}: missing value")
+                }
                 Problem::Text(text) => format!("error while adding value during copy: {text}"),
             })
         }
@@ -150,21 +150,17 @@ fn insert(document: &mut Value, path: &str, value: Value) -> Result<(), Problem>
 }
 
 fn remove(document: &mut Value, path: &str) -> Result<Value, String> {
-    let absent =
-        || format!("remove operation does not apply: doc is missing path: \"{path}\": missing value");
+    let absent = || format!("remove operation does not apply: doc is missing path: \"{path}\": missing value");
     let (parent, key) = split(path).ok_or_else(absent)?;
     match document.pointer_mut(parent) {
         Some(Value::Object(fields)) => {
             let name = unescape(key);
             fields.remove(&name).ok_or_else(|| {
-                format!(
-                    "error in remove for path: '{path}': Unable to remove nonexistent key: {name}: missing value"
-                )
+                format!("error in remove for path: '{path}': Unable to remove nonexistent key: {name}: missing value")
             })
         }
         Some(Value::Array(items)) => {
-            let at = index(key, items.len())
-                .map_err(|text| format!("error in remove for path: '{path}': {text}"))?;
+            let at = index(key, items.len()).map_err(|text| format!("error in remove for path: '{path}': {text}"))?;
             Ok(items.remove(at))
         }
         _ => Err(absent()),
@@ -202,9 +198,9 @@ fn unescape(key: &str) -> String {
 }
 
 fn index(key: &str, end: usize) -> Result<usize, String> {
-    let at: i64 = key
-        .parse()
-        .map_err(|_| format!("value was not a proper array index: '{key}': strconv.Atoi: parsing \"{key}\": invalid syntax"))?;
+    let at: i64 = key.parse().map_err(|_| {
+        format!("value was not a proper array index: '{key}': strconv.Atoi: parsing \"{key}\": invalid syntax")
+    })?;
     usize::try_from(at)
         .ok()
         .filter(|at| *at < end)
@@ -215,9 +211,7 @@ fn index(key: &str, end: usize) -> Result<usize, String> {
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
-        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|w| same(v, w)))
         }

@@ -55,9 +55,7 @@ impl PatchType {
             PatchType::Json => json::apply(current, patch),
             PatchType::Merge => merge::apply(current, patch),
             PatchType::Strategic => strategic::apply(current, patch, message),
-            PatchType::Apply => {
-                Err(PatchError::BadRequest("server-side apply is not supported yet".to_string()))
-            }
+            PatchType::Apply => Err(PatchError::BadRequest("server-side apply is not supported yet".to_string())),
         }
     }
 }

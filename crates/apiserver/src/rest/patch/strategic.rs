@@ -26,9 +26,7 @@ const SET_ORDER: &str = "$setElementOrder/";
 /// (`k8s.io.api.batch.v1.Job`).
 pub fn apply(target: Value, patch: &Value, message: &str) -> Result<Value, PatchError> {
     match (target, patch) {
-        (Value::Object(target), Value::Object(patch)) => {
-            merge_map(target, patch, Some(message)).map(Value::Object)
-        }
+        (Value::Object(target), Value::Object(patch)) => merge_map(target, patch, Some(message)).map(Value::Object),
         (_, patch) if !patch.is_object() => Err(PatchError::BadRequest(format!(
             "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
             super::go_kind(patch)
@@ -148,10 +146,7 @@ fn merge_by_key(
     let mut merged = before;
     for item in change {
         let Value::Object(fields) = item else {
-            return Err(PatchError::Internal(format!(
-                "expected a map, but received a {}",
-                super::go_kind(item)
-            )));
+            return Err(PatchError::Internal(format!("expected a map, but received a {}", super::go_kind(item))));
         };
         match fields.get(PATCH).map(Value::as_str) {
             Some(Some("delete")) => {
@@ -187,18 +182,14 @@ fn merge_by_key(
 
 fn merge_value<'a>(fields: &'a Fields, key: &str) -> Result<&'a Value, PatchError> {
     fields.get(key).ok_or_else(|| {
-        PatchError::Internal(format!(
-            "map: {} does not contain declared merge key: {key}",
-            go_map(fields)
-        ))
+        PatchError::Internal(format!("map: {} does not contain declared merge key: {key}", go_map(fields)))
     })
 }
 
 fn retain_keys(target: &mut Fields, patch: &Fields) -> Result<(), PatchError> {
     let Some(retained) = patch.get(RETAIN_KEYS) else { return Ok(()) };
-    let retained = retained
-        .as_array()
-        .ok_or_else(|| PatchError::BadRequest("invalid patch format of retainKeys".to_string()))?;
+    let retained =
+        retained.as_array().ok_or_else(|| PatchError::BadRequest("invalid patch format of retainKeys".to_string()))?;
     let keeps = |name: &str| retained.iter().any(|kept| kept.as_str() == Some(name));
     let listed = |name: &str| name.starts_with('$') || keeps(name);
     if patch.iter().any(|(name, change)| !change.is_null() && !listed(name)) {
@@ -208,12 +199,7 @@ fn retain_keys(target: &mut Fields, patch: &Fields) -> Result<(), PatchError> {
     Ok(())
 }
 
-fn set_order_alone(
-    target: &mut Fields,
-    list: &str,
-    order: &Value,
-    message: Option<&str>,
-) -> Result<(), PatchError> {
+fn set_order_alone(target: &mut Fields, list: &str, order: &Value, message: Option<&str>) -> Result<(), PatchError> {
     let order = order_list(order)?;
     let shape = message.and_then(|message| lookup(message, list)).unwrap_or_default();
     let Some(Value::Array(items)) = target.get_mut(list) else { return Ok(()) };
@@ -282,10 +268,7 @@ fn stripped(value: &Value) -> Value {
 
 fn unknown_directive(fields: &Fields) -> PatchError {
     match fields.get(PATCH).and_then(Value::as_str) {
-        Some(directive) => PatchError::Internal(format!(
-            "unknown patch type: {directive} in map: {}",
-            go_map(fields)
-        )),
+        Some(directive) => PatchError::Internal(format!("unknown patch type: {directive} in map: {}", go_map(fields))),
         None => PatchError::Internal(format!("unknown patch type: <nil> in map: {}", go_map(fields))),
     }
 }

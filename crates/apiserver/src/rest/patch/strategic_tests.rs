@@ -13,7 +13,8 @@ fn patched(target: Value, patch: Value) -> Value {
 
 #[test]
 fn lists_with_a_merge_key_merge_by_it() {
-    let target = job(json!([{"name": "a", "image": "1"}, {"name": "b", "image": "2", "env": [{"name": "X", "value": "1"}]}]));
+    let target =
+        job(json!([{"name": "a", "image": "1"}, {"name": "b", "image": "2", "env": [{"name": "X", "value": "1"}]}]));
     let patch = job(json!([{"name": "b", "image": "3", "env": [{"name": "Y", "value": "2"}]}, {"name": "c"}]));
     let got = patched(target, patch);
     assert_eq!(
@@ -34,10 +35,7 @@ fn directives_delete_replace_and_order() {
         "containers": [{"name": "b", "$patch": "delete"}, {"name": "a", "command": ["z"]}]
     }}}});
     let got = patched(target.clone(), patch);
-    assert_eq!(
-        got["spec"]["template"]["spec"]["containers"],
-        json!([{"name": "c"}, {"name": "a", "command": ["z"]}])
-    );
+    assert_eq!(got["spec"]["template"]["spec"]["containers"], json!([{"name": "c"}, {"name": "a", "command": ["z"]}]));
     let patch = json!({"spec": {"template": {"spec": {"containers": [{"$patch": "replace"}, {"name": "n"}]}}}});
     assert_eq!(patched(target, patch)["spec"]["template"]["spec"]["containers"], json!([{"name": "n"}]));
 }

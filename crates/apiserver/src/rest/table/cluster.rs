@@ -23,8 +23,7 @@ pub fn lease_cells(lease: &Lease, now: Instant) -> Vec<Value> {
     vec![format::name(&lease.metadata), json!(holder.unwrap_or_default()), format::age(&lease.metadata, now)]
 }
 
-pub const DEFAULT_COLUMNS: &[Column] =
-    &[NAME, column("Created At", "date", "When the object was created.")];
+pub const DEFAULT_COLUMNS: &[Column] = &[NAME, column("Created At", "date", "When the object was created.")];
 
 pub fn default_cells(metadata: &ObjectMeta) -> Vec<Value> {
     let created = api::time::opt(&metadata.creation_timestamp).map(api::time::rfc3339);

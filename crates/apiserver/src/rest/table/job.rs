@@ -34,9 +34,7 @@ pub fn cells(job: &Job, now: Instant) -> Vec<Value> {
 }
 
 fn holds(job: &Job, condition: &str) -> bool {
-    job.status
-        .as_ref()
-        .is_some_and(|s| s.conditions.iter().any(|c| c.r#type == condition && c.status == "True"))
+    job.status.as_ref().is_some_and(|s| s.conditions.iter().any(|c| c.r#type == condition && c.status == "True"))
 }
 
 fn status(job: &Job) -> &'static str {

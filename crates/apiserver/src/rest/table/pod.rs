@@ -93,9 +93,7 @@ fn view(pod: &Pod, status: &PodStatus) -> View {
 /// Looks through the init containers up to the first that is not done; whether there is one.
 fn initializing(pod: &Pod, status: &PodStatus, view: &mut View) -> bool {
     let declared = pod.spec.as_ref().map_or(&[][..], |spec| spec.init_containers.as_slice());
-    let sidecar = |name: &str| {
-        declared.iter().any(|c| c.name == name && c.restart_policy.as_deref() == Some("Always"))
-    };
+    let sidecar = |name: &str| declared.iter().any(|c| c.name == name && c.restart_policy.as_deref() == Some("Always"));
     for (at, container) in status.init_container_statuses.iter().enumerate() {
         view.count(container);
         let none = ContainerState::default();
@@ -153,8 +151,8 @@ fn readiness_gates(pod: &Pod, status: &PodStatus) -> String {
     if gates.is_empty() {
         return format::NONE.to_string();
     }
-    let open = gates.iter().filter(|gate| {
-        status.conditions.iter().any(|c| c.r#type == gate.condition_type && c.status == "True")
-    });
+    let open = gates
+        .iter()
+        .filter(|gate| status.conditions.iter().any(|c| c.r#type == gate.condition_type && c.status == "True"));
     format!("{}/{}", open.count(), gates.len())
 }

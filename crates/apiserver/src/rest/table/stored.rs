@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use super::{AGE, Column, NAME, column, format};
 
-pub const CONFIG_MAP_COLUMNS: &[Column] =
-    &[NAME, column("Data", "string", "How many entries it has."), AGE];
+pub const CONFIG_MAP_COLUMNS: &[Column] = &[NAME, column("Data", "string", "How many entries it has."), AGE];
 
 pub fn config_map_cells(map: &ConfigMap, now: Instant) -> Vec<Value> {
     let entries = map.data.len() + map.binary_data.len();
