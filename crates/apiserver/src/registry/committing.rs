@@ -140,6 +140,14 @@ impl Registry {
         let target = check.target;
         self.authorizer.authorize(&self.caches, &ctx.identity, "get", target, "", None)?;
         let current = self.caches.kind(target.resource).get(&cache_key(target));
+        if check.uid.is_empty() && check.resource_version.is_empty() {
+            // Asks that there is no such object.
+            let key = keys::object(target.resource, target.namespace, target.name);
+            return match current {
+                Some(_) => Err(status::already_exists(target.resource.info, target.name)),
+                None => Ok(Condition { key, revision: 0 }),
+            };
+        }
         let current = current.ok_or_else(|| status::not_found(target.resource.info, target.name))?;
         let seen = current.revision().to_string();
         if !check.resource_version.is_empty() && check.resource_version != seen {

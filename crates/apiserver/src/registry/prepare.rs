@@ -75,7 +75,12 @@ impl Registry {
     ) -> Result<Prepared, StatusError> {
         let resource = target.resource;
         let mut object = object.clone_box();
+        let proposed_uid = object.metadata().uid.clone();
         let generated = metadata::for_create(&mut *object, target, ctx.now)?;
+        // A controller may name the object by its uid elsewhere in the same group.
+        if ctx.identity.in_group(crate::auth::CONTROL_PLANE) && uuid::Uuid::parse_str(&proposed_uid).is_ok() {
+            object.metadata_mut().uid = proposed_uid;
+        }
         let name = object.metadata().name.clone();
         let named = Target { name: &name, ..target };
         self.authorizer.authorize(&self.caches, &ctx.identity, "create", named, "", Some(&*object))?;
