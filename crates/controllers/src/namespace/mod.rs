@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  Active       ServiceAccount `default` and ConfigMap `kube-root-ca.crt` are made where they are absent
-//!  Terminating  everything in it is deleted, part by part; when nothing is left, the namespace is deleted a second time,
-//!               which ends it
+//!  Terminating  everything in it is deleted, part by part; when nothing is left, the finalizer `kubernetes` comes off its
+//!               spec, which ends it
 //! ```
 
 use std::sync::Arc;
@@ -24,6 +24,8 @@ use crate::plan::{Plan, Write};
 
 const SERVICE_ACCOUNT: &str = "default";
 const ROOT_CA: &str = "kube-root-ca.crt";
+/// The finalizer in a namespace's spec that stands for its content.
+const CONTENT: &str = "kubernetes";
 /// Objects that go in one group.
 const DELETES_MAX: usize = 80;
 
@@ -114,13 +116,12 @@ pub fn furnish(namespace: &str, has: Has, root_ca: &str) -> Plan {
     plan
 }
 
-/// Deletes what is left in a namespace that ends, then the namespace.
+/// Deletes what is left in a namespace that ends; when nothing is, takes its finalizer off.
 pub fn empty(namespace: &Namespace, content: &[ObjectView]) -> Plan {
     if content.is_empty() {
-        let preconditions = Preconditions { uid: Some(namespace.uid().to_owned()), resource_version: None };
-        let options = DeleteOptions { preconditions: Some(preconditions), ..Default::default() };
-        let writes = vec![Write::delete::<Namespace>("", namespace.name(), options)];
-        return Plan { writes, ..Plan::nothing("nothing is left in it") };
+        let mut finalized = namespace.clone();
+        finalized.spec.get_or_insert_default().finalizers.retain(|finalizer| finalizer != CONTENT);
+        return Plan { writes: vec![Write::update(finalized)], ..Plan::nothing("nothing is left in it") };
     }
     let standing: Vec<&ObjectView> = content.iter().filter(|object| object.deletion.is_none()).collect();
     if standing.is_empty() {
