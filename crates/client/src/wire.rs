@@ -42,3 +42,41 @@ pub(crate) struct WatchEvent<K: prost::Message + Default + std::fmt::Debug> {
     #[prost(message, optional, tag = "3")]
     pub status: Option<Status>,
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use proto::batch_v1::{Job, JobSpec};
+    use proto::raftsman_v1 as generated;
+
+    use super::*;
+
+    fn job() -> Job {
+        Job { spec: Some(JobSpec { parallelism: Some(3), ..Default::default() }), ..Default::default() }
+    }
+
+    #[test]
+    fn the_generic_messages_are_the_generated_ones_on_the_wire() {
+        let generic = WriteRequest { object: Some(job()), dry_run: vec!["All".into()], field_manager: "me".into() };
+        let create = generated::JobCreateRequest::decode(&*generic.encode_to_vec()).unwrap();
+        assert_eq!((create.job, create.dry_run, create.field_manager), (Some(job()), vec!["All".into()], "me".into()));
+        let update = generated::JobUpdateRequest::decode(&*generic.encode_to_vec()).unwrap();
+        assert_eq!(update.job, Some(job()));
+
+        let status = Status { reason: "Expired".into(), ..Default::default() };
+        let event = generated::JobEvent { r#type: "ERROR".into(), job: Some(job()), status: Some(status.clone()) };
+        let watch = generated::JobWatchResponse { revision: 7, events: vec![event] };
+        let generic = WatchResponse::<Job>::decode(&*watch.encode_to_vec()).unwrap();
+        let event = WatchEvent { r#type: "ERROR".into(), object: Some(job()), status: Some(status.clone()) };
+        assert_eq!(generic, WatchResponse { revision: 7, events: vec![event] });
+
+        let result = generated::job_delete_response::Result::Job(job());
+        let delete = generated::JobDeleteResponse { result: Some(result) };
+        let generic = DeleteResponse::<Job>::decode(&*delete.encode_to_vec()).unwrap();
+        assert_eq!(generic, DeleteResponse { object: Some(job()), status: None });
+        let result = generated::job_delete_response::Result::Status(status.clone());
+        let delete = generated::JobDeleteResponse { result: Some(result) };
+        let generic = DeleteResponse::<Job>::decode(&*delete.encode_to_vec()).unwrap();
+        assert_eq!(generic, DeleteResponse { object: None, status: Some(status) });
+    }
+}

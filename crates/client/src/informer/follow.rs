@@ -155,3 +155,7 @@ fn tell<V>(handlers: &[super::Handler<V>], changes: &[Change<V>]) {
 fn revision_of<K: Resource>(object: &K) -> i64 {
     object.metadata().and_then(|metadata| metadata.resource_version.parse().ok()).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[path = "follow_tests.rs"]
+mod tests;
