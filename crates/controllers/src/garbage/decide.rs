@@ -199,3 +199,7 @@ fn on_kind<A: OnKind>(resource: &str, action: A) -> Option<A::Output> {
 #[cfg(test)]
 #[path = "decide_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "decide_property_tests.rs"]
+mod property_tests;

@@ -16,6 +16,7 @@ mod decide;
 
 use std::sync::Arc;
 
+use api::meta::Object;
 use chrono::{DateTime, Utc};
 use client::WorkQueue;
 use client::informer::{Change, Informer};
@@ -39,9 +40,9 @@ impl Garbage {
     /// dependent of it goes.
     pub fn start(informers: &Arc<Informers>, queue: WorkQueue<String>) -> Self {
         follow(&informers.pods, informers, &queue, ObjectView::of_pod);
-        follow(&informers.jobs, informers, &queue, |job| ObjectView::of(job.clone()));
-        follow(&informers.cron_jobs, informers, &queue, |cron_job| ObjectView::of(cron_job.clone()));
-        follow(&informers.nodes, informers, &queue, |node| ObjectView::of(node.clone()));
+        follow(&informers.jobs, informers, &queue, |job| ObjectView::of_meta("jobs", job.meta()));
+        follow(&informers.cron_jobs, informers, &queue, |cron_job| ObjectView::of_meta("cronjobs", cron_job.meta()));
+        follow(&informers.nodes, informers, &queue, |node| ObjectView::of_meta("nodes", node.meta()));
         for informer in [
             &informers.config_maps,
             &informers.secrets,

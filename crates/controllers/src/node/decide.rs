@@ -101,9 +101,10 @@ fn doubt(node: &Node, now: DateTime<Utc>) -> Option<Plan> {
 fn taint(node: &Node, now: DateTime<Utc>) -> Option<Plan> {
     let conditions = node.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let trouble = match condition::find(conditions, "Ready").map(|ready| ready.status.as_str()) {
-        Some("True") => None,
         Some("Unknown") => Some(UNREACHABLE),
-        _ => Some(NOT_READY),
+        Some("False") => Some(NOT_READY),
+        // A node that has just been registered says nothing yet, and offers nothing.
+        _ => None,
     };
     let cordoned = node.spec.as_ref().is_some_and(|spec| spec.unschedulable);
     let wanted = trouble
