@@ -193,8 +193,8 @@ impl World {
 
     /// A finished parent, or one that still runs.
     pub(super) fn parent(&mut self, name: &str, condition: &str) {
-        let mut parent = Job::default();
-        parent.metadata = Some(ObjectMeta { name: name.into(), uid: format!("uid-{name}"), ..Default::default() });
+        let metadata = ObjectMeta { name: name.into(), uid: format!("uid-{name}"), ..Default::default() };
+        let mut parent = Job { metadata: Some(metadata), ..Default::default() };
         if condition != "Running" {
             let condition = api::condition::job(condition, true, "BackoffLimitExceeded", "", self.now);
             parent.status.get_or_insert_default().conditions.push(condition);

@@ -12,6 +12,8 @@
 //!          or a whole lease without a renewal
 //! ```
 
+mod mirror;
+
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
@@ -174,6 +176,7 @@ impl Elector {
             return Ok(None);
         }
         tracing::info!(claim = %self.candidacy.claim, epoch = answer.epoch, "leading");
+        tokio::spawn(mirror::write(self.client.clone(), self.candidacy.clone()));
         self.fence.send_replace(Some(Fence { claim: self.candidacy.claim.clone(), epoch: answer.epoch }));
         Ok(Some(answer.epoch))
     }
