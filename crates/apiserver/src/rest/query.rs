@@ -108,7 +108,7 @@ fn selectors(query: &Query, info: &KindInfo) -> Result<Selectors, StatusError> {
         "" => None,
         text => Some(
             api::selector::LabelSelector::parse(text)
-                .map_err(|error| api::status::bad_request(format!("unable to parse requirement: {error}")))?,
+                .map_err(|error| api::status::bad_request(error.to_string()))?,
         ),
     };
     let fields = match query.get("fieldSelector") {
