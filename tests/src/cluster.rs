@@ -142,7 +142,8 @@ impl Cluster {
     /// Starts one on the data of an earlier one.
     pub fn start_in(folder: TempDir, flags: &[&str]) -> Cluster {
         let data = folder.path().join("data").display().to_string();
-        let mut args = vec!["dev", "--data-dir", &data, "--listen-api", "127.0.0.1:0", "--listen-client", "127.0.0.1:0"];
+        let mut args =
+            vec!["dev", "--data-dir", &data, "--listen-api", "127.0.0.1:0", "--listen-client", "127.0.0.1:0"];
         args.extend(flags);
         Cluster { daemon: Daemon::start(folder.path(), "dev", &args), folder }
     }

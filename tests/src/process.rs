@@ -70,7 +70,11 @@ pub fn binary(name: &str) -> PathBuf {
         PathBuf::from,
     );
     let path = folder.join(name);
-    assert!(path.is_file(), "{} is missing; `make test` builds it first (cargo build -p raftsman -p shim)", path.display());
+    assert!(
+        path.is_file(),
+        "{} is missing; `make test` builds it first (cargo build -p raftsman -p shim)",
+        path.display()
+    );
     path
 }
 

@@ -177,7 +177,9 @@ fn character_end(bytes: &[u8], at: usize) -> usize {
     // One character of up to four bytes, then the closing quote.
     let close = (at + 2..=at + 5).find(|close| bytes.get(*close) == Some(&b'\''));
     match close {
-        Some(close) if std::str::from_utf8(&bytes[at + 1..close]).is_ok_and(|text| text.chars().count() == 1) => close + 1,
+        Some(close) if std::str::from_utf8(&bytes[at + 1..close]).is_ok_and(|text| text.chars().count() == 1) => {
+            close + 1
+        }
         _ => at + 1,
     }
 }
@@ -197,7 +199,8 @@ mod tests {
     #[test]
     fn functions_are_measured_and_tests_left_out() {
         let text = "fn a() {\n  if x {\n  }\n}\ntrait T { fn b(x: [u8; 4]);\n fn c() { 1 } }\n#[cfg(test)]\nmod tests {\n fn d() {}\n}\n";
-        let found: Vec<(String, usize, usize)> = functions(text).into_iter().map(|f| (f.name, f.line, f.lines)).collect();
+        let found: Vec<(String, usize, usize)> =
+            functions(text).into_iter().map(|f| (f.name, f.line, f.lines)).collect();
         assert_eq!(found, [("a".into(), 1, 4), ("c".into(), 6, 1)]);
         assert_eq!(Source::new(text).lines_without_tests(), 6);
     }

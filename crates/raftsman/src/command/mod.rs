@@ -1,0 +1,11 @@
+//! Commands for people, one file a verb.
+
+pub mod bench;
+pub mod connection;
+pub mod cron;
+pub mod job;
+pub mod node;
+pub mod pki;
+pub mod print;
+pub mod token;
+pub mod version;

@@ -1,0 +1,142 @@
+//! `raftsman apiserver`: an API server alone, on a store of ours or on an etcd cluster.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::sync::oneshot;
+
+use super::Common;
+use super::boxes::Boxes;
+use super::listen::{self, Bound};
+use super::ready::Ready;
+use crate::command::version::git_version;
+use crate::failure::Failure;
+use crate::pki::member::MemberFiles;
+use crate::shutdown;
+
+/// Which etcd cluster, and how to reach it. Flags of `apiserver` and `server`.
+#[derive(Clone, Debug, Args)]
+pub struct StoreFlags {
+    /// Client URLs of the etcd cluster, or of stores
+    #[arg(long, value_name = "URL", value_delimiter = ',', env = "RAFTSMAN_STORE_ENDPOINTS")]
+    pub store_endpoints: Vec<String>,
+    /// The authority that signed its certificates
+    #[arg(long, value_name = "FILE", env = "RAFTSMAN_STORE_CA")]
+    pub store_ca: Option<PathBuf>,
+    /// Our certificate for it
+    #[arg(long, value_name = "FILE", env = "RAFTSMAN_STORE_CERT", requires = "store_key")]
+    pub store_cert: Option<PathBuf>,
+    /// The certificate's key
+    #[arg(long, value_name = "FILE", env = "RAFTSMAN_STORE_KEY", requires = "store_cert")]
+    pub store_key: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ApiserverArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// Where the API listens, REST and gRPC alike
+    #[arg(long, value_name = "HOST:PORT", env = "RAFTSMAN_LISTEN_API", default_value = "127.0.0.1:6443")]
+    listen_api: String,
+    /// The member's folder that `raftsman pki create` wrote
+    #[arg(long, value_name = "DIR", env = "RAFTSMAN_PKI_DIR", required = true)]
+    pki_dir: PathBuf,
+    #[command(flatten)]
+    store: StoreFlags,
+    /// Accept agents that play many nodes (for scale tests)
+    #[arg(long, env = "RAFTSMAN_ALLOW_SIMULATED_NODES")]
+    allow_simulated_nodes: bool,
+}
+
+pub async fn run(args: ApiserverArgs) -> Result<(), Failure> {
+    if args.store.store_endpoints.is_empty() {
+        return Err(Failure::Usage(
+            "no store is named; give --store-endpoints the client URLs of a store or an etcd cluster".into(),
+        ));
+    }
+    let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
+    let listener = listen::bind("--listen-api", &args.listen_api).await?;
+    let ready = Ready::default().with("api", &listener.url);
+    let files = MemberFiles::at(&args.pki_dir);
+    let store = StoreClient::of_flags(&args.store, &files);
+    let api = Api { store, files, allow_simulated_nodes: args.allow_simulated_nodes };
+    let mut boxes = Boxes::default();
+    tokio::select! {
+        started = start(&mut boxes, api, listener) => if let Err(failure) = started.and_then(|()| ready.say()) {
+            return Err(boxes.abandon(failure).await);
+        },
+        () = shutdown.cancelled() => return boxes.stop().await,
+    }
+    boxes.run(shutdown).await
+}
+
+/// A way to the store.
+#[derive(Clone, Debug)]
+pub struct StoreClient {
+    endpoints: Vec<String>,
+    ca: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+impl StoreClient {
+    /// To stores whose authority is that of the member's folder.
+    pub fn of_member(files: &MemberFiles, endpoints: Vec<String>) -> StoreClient {
+        StoreClient {
+            endpoints,
+            ca: Some(files.path("store-ca.crt")),
+            certificate: Some(files.path("store-client.crt")),
+            key: Some(files.path("store-client.key")),
+        }
+    }
+
+    /// As the flags say; where they name no credentials for `https`, those of the member's folder.
+    pub fn of_flags(flags: &StoreFlags, files: &MemberFiles) -> StoreClient {
+        let secure = flags.store_endpoints.iter().any(|url| url.starts_with("https:"));
+        if secure && flags.store_ca.is_none() && flags.store_cert.is_none() {
+            return StoreClient::of_member(files, flags.store_endpoints.clone());
+        }
+        StoreClient {
+            endpoints: flags.store_endpoints.clone(),
+            ca: flags.store_ca.clone(),
+            certificate: flags.store_cert.clone(),
+            key: flags.store_key.clone(),
+        }
+    }
+}
+
+/// An API server and where its files are.
+pub struct Api {
+    pub store: StoreClient,
+    pub files: MemberFiles,
+    pub allow_simulated_nodes: bool,
+}
+
+/// Starts the API server and waits until it serves.
+pub async fn start(boxes: &mut Boxes, api: Api, bound: Bound) -> Result<(), Failure> {
+    let files = api.files;
+    files.require(&["api.crt", "api.key", "ca.crt", "sa.key", "tokens.json"])?;
+    let (said, ready) = oneshot::channel();
+    let config = apiserver::Config {
+        store: apiserver::StoreEndpoint {
+            endpoints: api.store.endpoints,
+            ca: api.store.ca,
+            cert: api.store.certificate,
+            key: api.store.key,
+        },
+        tls: Some(apiserver::TlsFiles {
+            cert: files.path("api.crt"),
+            key: files.path("api.key"),
+            ca: files.path("ca.crt"),
+        }),
+        sa_key: Some(files.path("sa.key")),
+        tokens: Some(files.path("tokens.json")),
+        allow_simulated_nodes: api.allow_simulated_nodes,
+        insecure_admin: false,
+        version: git_version(),
+        ready: Some(said),
+    };
+    boxes.start("apiserver", |stop| apiserver::run(config, bound.listener, stop));
+    boxes.ready(ready).await?;
+    Ok(())
+}

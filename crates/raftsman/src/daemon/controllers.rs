@@ -1,0 +1,58 @@
+//! `raftsman controllers`: the controllers alone, on API servers anywhere.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::sync::{oneshot, watch};
+
+use super::Common;
+use super::agent::connect;
+use super::boxes::Boxes;
+use super::ready::Ready;
+use crate::failure::Failure;
+use crate::shutdown;
+
+#[derive(Clone, Debug, Args)]
+pub struct ControllersArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// URLs of the API servers [default: that of the kubeconfig]
+    #[arg(long, value_name = "URL", value_delimiter = ',', env = "RAFTSMAN_SERVER")]
+    server: Vec<String>,
+    /// A member's control-plane.kubeconfig, as `raftsman pki create` writes it
+    #[arg(long, value_name = "FILE", env = "RAFTSMAN_KUBECONFIG", required = true)]
+    kubeconfig: PathBuf,
+}
+
+pub async fn run(args: ControllersArgs) -> Result<(), Failure> {
+    let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
+    // Whoever leads has no better place: nobody is preferred, and the lease's end decides.
+    let (_prefer, prefer) = watch::channel(false);
+    let root_ca = client::Config::from_kubeconfig(&args.kubeconfig)
+        .ok()
+        .and_then(|config| config.ca)
+        .map(|ca| String::from_utf8_lossy(&ca).into_owned())
+        .unwrap_or_default();
+    let (said, synced) = oneshot::channel();
+    let config = controllers::Config {
+        client: connect(&args.kubeconfig, args.server)?,
+        holder: format!("controllers-{}", uuid::Uuid::new_v4()),
+        prefer,
+        root_ca,
+        ready: Some(said),
+    };
+    let mut boxes = Boxes::default();
+    boxes.start("controllers", |stop| async move {
+        controllers::run(config, stop).await;
+        Ok::<(), Infallible>(())
+    });
+    let ready = Ready::default().with("kubeconfig", args.kubeconfig.display());
+    tokio::select! {
+        started = boxes.ready(synced) => if let Err(failure) = started.and_then(|()| ready.say()) {
+            return Err(boxes.abandon(failure).await);
+        },
+        () = shutdown.cancelled() => return boxes.stop().await,
+    }
+    boxes.run(shutdown).await
+}

@@ -1,0 +1,34 @@
+//! Stopping: the first signal drains, the second aborts.
+
+use std::process;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// What shells report of a process that a signal ended: 128 and the signal's number.
+const ABORTED_BY_SIGINT: i32 = 130;
+const ABORTED_BY_SIGTERM: i32 = 143;
+
+/// Cancels the returned token at the first SIGTERM or SIGINT and ends the process at the second.
+pub fn on_signals() -> std::io::Result<CancellationToken> {
+    let token = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = token.clone();
+    tokio::spawn(async move {
+        next(&mut interrupt, &mut terminate).await;
+        tracing::info!("stopping; a second signal aborts");
+        stop.cancel();
+        let code = next(&mut interrupt, &mut terminate).await;
+        tracing::warn!("aborted by a second signal");
+        process::exit(code);
+    });
+    Ok(token)
+}
+
+async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> i32 {
+    tokio::select! {
+        _ = interrupt.recv() => ABORTED_BY_SIGINT,
+        _ = terminate.recv() => ABORTED_BY_SIGTERM,
+    }
+}
