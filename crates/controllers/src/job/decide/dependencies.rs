@@ -6,7 +6,7 @@
 use api::condition;
 use api::dependency::{self, STATE_FAILED, STATE_MET, STATE_WAITING, Verdict};
 use api::meta::Object;
-use api::proto::batch_v1::{Job, JobDependency, JobDependencyStatus};
+use api::proto::batch_v1::{Job, JobDependency, JobDependencyStatus, JobSpec};
 
 use super::turn::Turn;
 
@@ -91,7 +91,9 @@ fn failure(turn: &Turn<'_>, name: &str) -> String {
 /// Whether `job` still has to record how the Job `name` ended.
 pub fn awaits(job: &Job, name: &str, parent: &Job) -> bool {
     let recorded = |state: &JobDependencyStatus| state.name == name && state.state != STATE_WAITING;
-    if super::is_finished(job) || job.is_deleting() {
+    let ours = |spec: &JobSpec| super::other_manager(spec).is_none() && super::is_supported(spec);
+    // What is not looked at here records nothing.
+    if super::is_finished(job) || job.is_deleting() || !job.spec.as_ref().is_some_and(ours) {
         return false;
     }
     if job.status.as_ref().is_some_and(|status| status.dependencies.iter().any(recorded)) {

@@ -88,10 +88,10 @@ pub fn decide(snapshot: &Snapshot) -> Plan {
     let job = &*snapshot.job;
     let no_spec = JobSpec::default();
     let spec = job.spec.as_ref().unwrap_or(&no_spec);
-    if let Some(manager) = spec.managed_by.as_deref().filter(|manager| *manager != MANAGED_BY_US) {
+    if let Some(manager) = other_manager(spec) {
         return Plan::nothing(format!("managed by {manager}"));
     }
-    if spec.completion_mode.as_deref().is_some_and(|mode| mode != "NonIndexed") {
+    if !is_supported(spec) {
         return unsupported_mode(job);
     }
     let census = Census::of(&snapshot.pods, only_replace_failed(spec), ending_of(job) == Some(Ending::Failure));
@@ -142,6 +142,15 @@ fn let_go(mut turn: Turn<'_>) -> Plan {
     scale::count(&mut turn, Mode::Waiting);
     scale::release_all(&mut turn);
     turn.plan("being deleted")
+}
+
+/// Who else manages the Job: it is left alone.
+fn other_manager(spec: &JobSpec) -> Option<&str> {
+    spec.managed_by.as_deref().filter(|manager| *manager != MANAGED_BY_US)
+}
+
+fn is_supported(spec: &JobSpec) -> bool {
+    spec.completion_mode.as_deref().is_none_or(|mode| mode == "NonIndexed")
 }
 
 fn unsupported_mode(job: &Job) -> Plan {
