@@ -61,9 +61,9 @@ pub(super) fn observe(jobs: &Informer<Job>, pods: &Informer<PodView>, key: &str,
     let Some(job) = job else { return Observed::Nothing };
     let parent = |name: &str| jobs.get(job.namespace(), name).map(|parent| (name.to_owned(), parent));
     let parents: BTreeMap<_, _> = dependency::of(&job).iter().filter_map(|on| parent(&on.name)).collect();
-    let mut awaited = false;
-    jobs.visit_index(JOBS_BY_PARENT, key, |other| awaited |= dependencies::awaits(other, job.name(), &job));
-    Observed::Job(Snapshot { now, seed, job, pods: own, parents, awaited })
+    let mut waited_for = false;
+    jobs.visit_index(JOBS_BY_PARENT, key, |other| waited_for |= dependencies::awaits(other, job.name(), &job));
+    Observed::Job(Snapshot { now, seed, job, pods: own, parents, waited_for })
 }
 
 /// Takes the finalizer from Pods whose Job is gone; nobody will count them.

@@ -95,7 +95,7 @@ fn act(world: &mut World, verb: &str, rest: &str) -> String {
             world.parents.remove(first);
         }
         "parent" => world.parent(first, second),
-        "awaited" => world.awaited = rest == "yes",
+        "awaited" => world.waited_for = rest == "yes",
         "delete" => {
             world.touch_job();
             world.job.metadata.as_mut().unwrap().deletion_timestamp = Some(to_time(world.now));

@@ -70,7 +70,7 @@ pub struct Snapshot {
     /// Those of the Jobs that it depends on that exist, by name.
     pub parents: BTreeMap<String, Arc<Job>>,
     /// Another Job waits for this one and has not recorded its end.
-    pub awaited: bool,
+    pub waited_for: bool,
 }
 
 /// What the Job is in.

@@ -128,10 +128,10 @@ impl<'a> Turn<'a> {
         let held = self.finalizers.iter().any(|have| have == finalizer);
         let job = &self.snapshot.job;
         let unfinished_end = job.is_deleting() && !is_finished(job);
-        if held && (!self.snapshot.awaited || unfinished_end) {
+        if held && (!self.snapshot.waited_for || unfinished_end) {
             self.finalizers.retain(|have| have != finalizer);
             self.why("nobody waits for it any more");
-        } else if !held && self.snapshot.awaited && hold {
+        } else if !held && self.snapshot.waited_for && hold {
             self.finalizers.push(finalizer.to_owned());
             self.why("others wait for it");
         }

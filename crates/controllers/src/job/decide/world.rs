@@ -22,7 +22,7 @@ pub(super) struct World {
     pub job: Job,
     pub pods: BTreeMap<String, PodView>,
     pub parents: BTreeMap<String, Arc<Job>>,
-    pub awaited: bool,
+    pub waited_for: bool,
     /// The names of all Pods that were ever created, in order.
     pub created: Vec<String>,
     revision: u64,
@@ -47,7 +47,7 @@ impl World {
         let spec = JobSpec { template: spec.template.clone().or(Some(template)), ..spec };
         let job = Job { metadata: Some(metadata), spec: Some(spec), status: None };
         let (pods, parents) = (BTreeMap::new(), BTreeMap::new());
-        World { now, job, pods, parents, awaited: false, created: Vec::new(), revision: 1, seed: 0 }
+        World { now, job, pods, parents, waited_for: false, created: Vec::new(), revision: 1, seed: 0 }
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
@@ -57,7 +57,7 @@ impl World {
             job: Arc::new(self.job.clone()),
             pods: self.pods.values().cloned().map(Arc::new).collect(),
             parents: self.parents.clone(),
-            awaited: self.awaited,
+            waited_for: self.waited_for,
         }
     }
 
