@@ -13,8 +13,6 @@ pub mod log {
     /// One entry of the log. Since 0.1.
     const ENTRY: u8 = b'e';
 
-    /// Format of the database. Since 0.1.
-    pub const FORMAT: &[u8] = b"mformat";
     /// The last vote. Since 0.1.
     pub const VOTE: &[u8] = b"mvote";
     /// The last log id known to be committed; not synced by itself. Since 0.1.

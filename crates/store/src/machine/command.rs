@@ -104,12 +104,8 @@ impl<D: Disk> Machine<D> {
         let terms = pb::Lease { granted_ttl_seconds: request.ttl, remaining_ttl_seconds: 0 };
         self.batch.put(&keys::state::lease(request.id), terms.encode_to_vec().into());
         leases.set(request.id, terms);
-        let response = etcd::LeaseGrantResponse {
-            header: self.header(),
-            id: request.id,
-            ttl: request.ttl,
-            error: String::new(),
-        };
+        let response =
+            etcd::LeaseGrantResponse { header: self.header(), id: request.id, ttl: request.ttl, error: String::new() };
         Ok((Reply::LeaseGrant(response), Vec::new()))
     }
 

@@ -192,13 +192,8 @@ impl Index {
     }
 
     /// Number of keys that have any version.
-    pub fn len(&self) -> usize {
+    pub fn keys(&self) -> usize {
         self.keys.len()
-    }
-
-    /// Whether no key has any version.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
     }
 }
 

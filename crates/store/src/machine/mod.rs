@@ -38,10 +38,9 @@ use prost::Message;
 use proto::etcdserverpb as etcd;
 use proto::raftsman_store_v1 as pb;
 
-pub use compact::{PRUNE_STEP, prune_step};
+pub use compact::prune_step;
 pub use disk::{Batch, Disk, DiskError, read};
 pub use failure::Failure;
-pub use hash::KvHash;
 pub use index::{Index, KeyRange, Version};
 pub use lease::Leases;
 pub use open::Stored;

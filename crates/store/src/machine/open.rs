@@ -73,7 +73,10 @@ fn rebuild<D: Disk>(disk: &D, progress: &pb::Progress, leases: &mut Leases) -> R
     let mut failure = None;
     disk.records(Revision::default(), &mut |at, bytes| {
         if at.main > progress.revision {
-            failure = Some(DiskError(format!("a record lies at revision {}, after the newest {}", at.main, progress.revision)));
+            failure = Some(DiskError(format!(
+                "a record lies at revision {}, after the newest {}",
+                at.main, progress.revision
+            )));
             return false;
         }
         let Some(record) = Record::decode(bytes) else {

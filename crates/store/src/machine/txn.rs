@@ -14,9 +14,7 @@ use proto::etcdserverpb::{
 };
 use proto::mvccpb::KeyValue;
 
-use super::{
-    Batch, Disk, DiskError, Event, Failure, Index, KeyRange, Leases, Record, Revision, Version, range, read,
-};
+use super::{Batch, Disk, DiskError, Event, Failure, Index, KeyRange, Leases, Record, Revision, Version, range, read};
 use crate::keys;
 
 /// An operation's failure: of the request, or of the disk.

@@ -7,9 +7,6 @@ use proto::mvccpb::KeyValue;
 
 use super::{Disk, DiskError, Failure, Record, Revision, Shared, range, read};
 
-/// Tries of a read that pruning overtakes.
-const TRIES_MAX: usize = 5;
-
 /// Why a read has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refused {
@@ -46,19 +43,32 @@ impl<D: Disk + ?Sized> View<D> {
 
     /// Answers a range request; its header has the revision only.
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, Refused> {
-        // Pruning may take a record away between the look into the index and the read of the disk: then the
-        // revision asked for is compacted by now, or the next try finds a newer version.
-        for _ in 0..TRIES_MAX {
-            match self.range_once(request) {
-                Err(Refused::Failure(Failure::RecordMissing)) => {}
-                answer => return answer,
-            }
-        }
-        Err(Failure::RecordMissing.into())
+        self.range_at(request, self.shared.visible())
     }
 
-    fn range_once(&self, request: &RangeRequest) -> Result<RangeResponse, Refused> {
+    /// Answers several range requests, all of the same state.
+    pub fn ranges(&self, requests: &[RangeRequest]) -> Result<Vec<RangeResponse>, Refused> {
         let current = self.shared.visible();
+        requests.iter().map(|request| self.range_at(request, current)).collect()
+    }
+
+    fn range_at(&self, request: &RangeRequest, current: i64) -> Result<RangeResponse, Refused> {
+        let answer = self.range_once(request, current);
+        // Pruning may take a record away between the look into the index and the read of the disk. Then the
+        // revision that was read at is compacted by now.
+        match answer {
+            Err(Refused::Failure(Failure::RecordMissing)) if self.shared.compacted() > request.revision.max(0) => {
+                match request.revision {
+                    ..=0 if self.shared.visible() > current => self.range(request),
+                    ..=0 => answer,
+                    _ => Err(Failure::Compacted.into()),
+                }
+            }
+            answer => answer,
+        }
+    }
+
+    fn range_once(&self, request: &RangeRequest, current: i64) -> Result<RangeResponse, Refused> {
         let at = range::revision(request, current, self.shared.compacted())?;
         let selection = range::select(&self.shared.index.read(), request, at);
         let mut kvs = Vec::with_capacity(selection.found.len());

@@ -28,11 +28,7 @@ pub fn vote(vote: &Vote) -> pb::Vote {
 }
 
 pub fn read_vote(vote: &pb::Vote) -> Vote {
-    if vote.committed {
-        Vote::new_committed(vote.term, vote.voted_for)
-    } else {
-        Vote::new(vote.term, vote.voted_for)
-    }
+    if vote.committed { Vote::new_committed(vote.term, vote.voted_for) } else { Vote::new(vote.term, vote.voted_for) }
 }
 
 pub fn membership(members: &Members) -> pb::Membership {
@@ -60,10 +56,7 @@ pub fn read_membership(stored: &pb::Membership) -> Option<Members> {
 }
 
 pub fn stored_membership(stored: &StoredMembership) -> pb::StoredMembership {
-    pb::StoredMembership {
-        id: stored.log_id().as_ref().map(log_id),
-        membership: Some(membership(stored.membership())),
-    }
+    pb::StoredMembership { id: stored.log_id().as_ref().map(log_id), membership: Some(membership(stored.membership())) }
 }
 
 pub fn read_stored_membership(stored: &pb::StoredMembership) -> Option<StoredMembership> {
@@ -125,11 +118,9 @@ mod tests {
             std::collections::BTreeMap::from([(1, peer.clone()), (2, peer.clone()), (3, peer.clone()), (4, peer)]),
         )
         .unwrap();
-        for payload in [
-            EntryPayload::Blank,
-            EntryPayload::Normal(Proposal(Arc::new(command))),
-            EntryPayload::Membership(members),
-        ] {
+        for payload in
+            [EntryPayload::Blank, EntryPayload::Normal(Proposal(Arc::new(command))), EntryPayload::Membership(members)]
+        {
             let original = entry(LogId::new_term_index(3, 9), payload);
             assert_eq!(decode_entry(encode_entry(&original)), Some(original));
         }

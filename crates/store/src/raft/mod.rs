@@ -17,4 +17,4 @@ pub mod state;
 mod types;
 
 pub use database::sync_dir;
-pub use node::{Leadership, Membership, Node, NodeConfig, ProposeError, ReadError, Status};
+pub use node::{Leadership, Membership, Node, NodeConfig, ProposeError, ReadError};

@@ -113,8 +113,7 @@ impl Node {
         let settings = Arc::new(settings().validate().map_err(std::io::Error::other)?);
         let machine = StateMachine::new(worker, &config.snapshots)?;
         let fault = log.fault();
-        let raft =
-            Raft::new(config.id, settings, Network, log, machine).await.map_err(std::io::Error::other)?;
+        let raft = Raft::new(config.id, settings, Network, log, machine).await.map_err(std::io::Error::other)?;
         if !raft.is_initialized().await.map_err(std::io::Error::other)? {
             let peer = Peer { name: config.name, peer_urls: config.peer_urls };
             raft.initialize(BTreeMap::from([(config.id, peer)])).await.map_err(std::io::Error::other)?;

@@ -48,10 +48,9 @@ impl Change {
             mvccpb::Event { r#type: r#type as i32, kv: Some(self.event.record.kv().clone()), prev_kv: None }
         });
         match self.event.previous {
-            Some(at) if previous => self
-                .with_previous
-                .get_or_init(|| mvccpb::Event { prev_kv: read(view, at), ..plain.clone() })
-                .clone(),
+            Some(at) if previous => {
+                self.with_previous.get_or_init(|| mvccpb::Event { prev_kv: read(view, at), ..plain.clone() }).clone()
+            }
             _ => plain.clone(),
         }
     }

@@ -68,9 +68,7 @@ impl Hub {
         let hub = Self(Arc::new(Shared { state: Mutex::new(state), view, behind: Condvar::new() }));
         let (run, catch_up) = (hub.clone(), hub.clone());
         std::thread::Builder::new().name("watch-hub".into()).spawn(move || run.run(&news))?;
-        std::thread::Builder::new()
-            .name("watch-catchup".into())
-            .spawn(move || super::catchup::run(&catch_up.0))?;
+        std::thread::Builder::new().name("watch-catchup".into()).spawn(move || super::catchup::run(&catch_up.0))?;
         Ok(hub)
     }
 
@@ -104,6 +102,8 @@ impl Hub {
                     if visible > state.revision {
                         state.miss(visible);
                     }
+                    // A stream that was full when its turn came.
+                    state.tell_progress();
                 }
             }
             if notified.elapsed() >= NOTIFY_INTERVAL {
@@ -115,6 +115,11 @@ impl Hub {
             }
         }
         // The machine has ended: so do all streams.
+        self.close();
+    }
+
+    /// Ends all streams, and the catch-up thread.
+    pub fn close(&self) {
         let mut state = self.0.state.lock();
         state.stopped = true;
         state.streams.clear();
@@ -194,8 +199,7 @@ impl State {
             if self.revision < target || !stream.watchers.values().all(level) {
                 continue;
             }
-            let progress =
-                WatchResponse { header: header(self.revision), watch_id: PROGRESS_ID, ..Default::default() };
+            let progress = WatchResponse { header: header(self.revision), watch_id: PROGRESS_ID, ..Default::default() };
             if stream.queue.try_send(progress).is_ok() {
                 stream.progress = None;
             }

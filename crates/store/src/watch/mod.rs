@@ -21,6 +21,5 @@ mod feed;
 mod hub;
 mod watcher;
 
-pub use feed::{HubFeed, feed};
+pub use feed::feed;
 pub use hub::{Hub, StreamHandle};
-pub use watcher::Refusal;

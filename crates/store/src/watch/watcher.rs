@@ -73,9 +73,7 @@ impl Watcher {
     /// Whether it is to be given a change.
     pub fn wants(&self, change: &Change) -> bool {
         let filtered = if change.deletes() { self.no_delete } else { self.no_put };
-        change.revision() >= self.next
-            && !filtered
-            && KeyRange::new(&self.key, &self.range_end).contains(change.key())
+        change.revision() >= self.next && !filtered && KeyRange::new(&self.key, &self.range_end).contains(change.key())
     }
 
     /// Responses that give it `changes`, all wanted: split between revisions where they are many, and, where it
@@ -133,11 +131,15 @@ impl Table {
 
     /// Removes a watch.
     pub fn remove(&mut self, number: u64, watcher: &Watcher) {
-        self.slot(watcher).retain(|other| *other != number);
+        let slot = self.slot(watcher);
+        slot.retain(|other| *other != number);
+        if !slot.is_empty() {
+            return;
+        }
         if watcher.range_end.is_empty() {
-            self.keys.retain(|_, numbers| !numbers.is_empty());
+            self.keys.remove(&watcher.key);
         } else {
-            self.ranges.retain(|_, numbers| !numbers.is_empty());
+            self.ranges.remove(&(watcher.key.clone(), watcher.range_end.clone()));
         }
     }
 

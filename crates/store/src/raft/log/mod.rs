@@ -17,6 +17,5 @@ mod storage;
 mod tail;
 mod writer;
 
-pub use backend::{Backend, RocksLog, Write};
 pub use open::{OpenError, open};
-pub use storage::{LogReader, LogStore};
+pub use storage::LogStore;

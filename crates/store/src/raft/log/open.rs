@@ -68,7 +68,10 @@ fn check(backend: &dyn Backend, marks: &Marks) -> Result<Option<LogId>, OpenErro
         for entry in entries {
             let id = entry.log_id;
             if id.index != next {
-                return Err(OpenError::Damaged(format!("the entries from index {next} to {} are missing", id.index - 1)));
+                return Err(OpenError::Damaged(format!(
+                    "the entries from index {next} to {} are missing",
+                    id.index - 1
+                )));
             }
             if last.is_some_and(|last| last.leader_id.term > id.leader_id.term) {
                 return Err(OpenError::Damaged(format!("the term falls at index {next}")));

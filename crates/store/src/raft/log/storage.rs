@@ -165,7 +165,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let sized: Vec<_> = entries.into_iter().map(|entry| (codec::entry_size(&entry), entry)).map(|(s, e)| (e, s)).collect();
+        let sized: Vec<_> =
+            entries.into_iter().map(|entry| (codec::entry_size(&entry), entry)).map(|(s, e)| (e, s)).collect();
         self.reader
             .tail
             .lock()

@@ -4,9 +4,9 @@ use std::io;
 use std::path::Path;
 
 use futures::{Stream, StreamExt};
+use openraft::OptionalSend;
 use openraft::alias::SnapshotOf;
 use openraft::storage::{EntryResponder, RaftStateMachine};
-use openraft::OptionalSend;
 
 use super::snapshot::{Builder, SnapshotDir, SnapshotFolder};
 use super::worker::Handle;

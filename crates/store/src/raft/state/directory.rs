@@ -48,7 +48,8 @@ impl StateDir {
     /// A folder that does not exist yet, for the next state.
     pub fn next(&self) -> io::Result<PathBuf> {
         let current = self.current()?;
-        let number: u64 = current.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok()).unwrap_or(0);
+        let number: u64 =
+            current.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok()).unwrap_or(0);
         Ok(self.root.join((number + 1).to_string()))
     }
 

@@ -9,7 +9,7 @@ use openraft::EntryPayload;
 use tokio::sync::oneshot;
 
 use super::RocksDisk;
-use crate::machine::{DiskError, Event, Machine, Outcome, Reply, Shared, Stored};
+use crate::machine::{DiskError, Event, Machine, Outcome, Reply, Stored};
 use crate::raft::codec;
 use crate::raft::types::{Answer, Entry, Responder, StoredMembership};
 use proto::raftsman_store_v1 as pb;
@@ -34,25 +34,18 @@ enum Job {
 #[derive(Clone)]
 pub struct Handle {
     jobs: mpsc::Sender<Job>,
-    shared: Arc<Shared>,
     disk: Arc<RocksDisk>,
 }
 
 /// Starts the worker with its machine.
 pub fn start(machine: Machine<RocksDisk>, disk: Arc<RocksDisk>, feed: impl Feed) -> io::Result<Handle> {
     let (jobs, queue) = mpsc::channel();
-    let shared = machine.shared().clone();
     let worker = Worker { machine, disk: disk.clone(), feed };
     std::thread::Builder::new().name("machine".into()).spawn(move || worker.run(&queue))?;
-    Ok(Handle { jobs, shared, disk })
+    Ok(Handle { jobs, disk })
 }
 
 impl Handle {
-    /// State for readers.
-    pub fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
     /// The database.
     pub fn disk(&self) -> &Arc<RocksDisk> {
         &self.disk

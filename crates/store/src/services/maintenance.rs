@@ -1,0 +1,154 @@
+//! `etcdserverpb.Maintenance`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::Stream;
+use proto::etcdserverpb::alarm_request::AlarmAction;
+use proto::etcdserverpb::downgrade_request::DowngradeAction;
+use proto::etcdserverpb::maintenance_server::Maintenance;
+use proto::etcdserverpb::{
+    AlarmMember, AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, DowngradeInfo, DowngradeRequest,
+    DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest, MoveLeaderResponse,
+    SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
+};
+use proto::raftsman_store_v1::command::Change;
+use tonic::{Request, Response, Status};
+
+use super::{CLUSTER_VERSION, Context, ETCD_VERSION, status};
+use crate::machine::Reply;
+
+/// Bytes that etcd lets a store grow to by default; told, not enforced yet.
+const QUOTA_BYTES: i64 = 2 << 30;
+
+/// The maintenance service.
+pub struct MaintenanceService(pub Arc<Context>);
+
+type Blobs = Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Maintenance for MaintenanceService {
+    async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
+        let mut request = request.into_inner();
+        if request.action() == AlarmAction::Get {
+            self.0.read_barrier().await?;
+            let wanted = |(member, kind): &&(u64, i32)| {
+                (request.member_id == 0 || *member == request.member_id)
+                    && (request.alarm == 0 || *kind == request.alarm)
+            };
+            let group = self.0.view.shared().group.read();
+            let alarms = group
+                .alarms
+                .iter()
+                .filter(wanted)
+                .map(|(member_id, alarm)| AlarmMember { member_id: *member_id, alarm: *alarm });
+            return Ok(Response::new(AlarmResponse { header: self.0.header_now(), alarms: alarms.collect() }));
+        }
+        if request.action() == AlarmAction::Activate && request.member_id == 0 {
+            request.member_id = self.0.node.id();
+        }
+        let Reply::Alarm(mut response) = self.0.propose(Change::Alarm(request)).await? else {
+            return Err(status::mismatch());
+        };
+        self.0.sign(&mut response.header);
+        Ok(Response::new(response))
+    }
+
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        let raft = self.0.node.status();
+        let context = self.0.clone();
+        let sizes = tokio::task::spawn_blocking(move || context.view.disk().sizes());
+        let (db_size, db_size_in_use) = sizes.await.map_err(|_| status::stopped())?;
+        let mut errors = Vec::new();
+        if raft.leadership.leader.is_none() {
+            errors.push("etcdserver: no leader".to_owned());
+        }
+        let alarms = self.0.view.shared().group.read().alarms.clone();
+        errors.extend(alarms.iter().map(|(member, kind)| {
+            let alarm = proto::etcdserverpb::AlarmType::try_from(*kind).unwrap_or_default();
+            format!("memberID:{member} alarm:{} ", alarm.as_str_name())
+        }));
+        Ok(Response::new(StatusResponse {
+            header: self.0.header_now(),
+            version: ETCD_VERSION.into(),
+            db_size,
+            leader: raft.leadership.leader.unwrap_or(0),
+            raft_index: raft.last_index,
+            raft_term: raft.leadership.term,
+            raft_applied_index: raft.applied_index,
+            errors,
+            db_size_in_use,
+            is_learner: raft.learner,
+            storage_version: CLUSTER_VERSION.into(),
+            db_size_quota: QUOTA_BYTES,
+            downgrade_info: Some(DowngradeInfo::default()),
+        }))
+    }
+
+    async fn defragment(&self, _: Request<DefragmentRequest>) -> Result<Response<DefragmentResponse>, Status> {
+        let context = self.0.clone();
+        let done = tokio::task::spawn_blocking(move || context.view.disk().defragment());
+        done.await.map_err(|_| status::stopped())?;
+        Ok(Response::new(DefragmentResponse { header: None }))
+    }
+
+    async fn hash(&self, _: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        let hash = self.0.read(|view| view.hash(0)).await?;
+        Ok(Response::new(HashResponse { header: self.0.header_now(), hash: hash.hash }))
+    }
+
+    async fn hash_kv(&self, request: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
+        let revision = request.into_inner().revision;
+        let hash = self.0.read(move |view| view.hash(revision)).await?;
+        Ok(Response::new(HashKvResponse {
+            header: self.0.header_now(),
+            hash: hash.hash,
+            compact_revision: hash.compacted,
+            hash_revision: hash.revision,
+        }))
+    }
+
+    type SnapshotStream = Blobs;
+
+    async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<Blobs>, Status> {
+        Err(Status::unimplemented("raftsman: a store of this version gives no snapshots away"))
+    }
+
+    async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {
+        let target = request.into_inner().target_id;
+        let own = self.0.node.id();
+        if self.0.node.status().leadership.leader != Some(own) {
+            return Err(Status::failed_precondition("etcdserver: not leader"));
+        }
+        if !self.0.node.members().iter().any(|member| member.id == target && !member.learner) {
+            return Err(Status::failed_precondition("etcdserver: bad leader transferee"));
+        }
+        if target != own {
+            self.0.node.transfer_leader(target).await.map_err(status::propose)?;
+        }
+        Ok(Response::new(MoveLeaderResponse { header: self.0.header_now() }))
+    }
+
+    async fn downgrade(&self, request: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {
+        let request = request.into_inner();
+        let allowed = match minor(&request.version) {
+            Some(target) => Some(target) == minor(CLUSTER_VERSION).map(|(major, minor)| (major, minor - 1)),
+            None if request.action() == DowngradeAction::Cancel => true,
+            None => return Err(Status::invalid_argument("etcdserver: wrong downgrade target version format")),
+        };
+        match request.action() {
+            DowngradeAction::Cancel => Err(Status::failed_precondition("etcdserver: no inflight downgrade")),
+            _ if !allowed => Err(Status::invalid_argument("etcdserver: invalid downgrade target version")),
+            DowngradeAction::Validate => {
+                Ok(Response::new(DowngradeResponse { header: self.0.header_now(), version: CLUSTER_VERSION.into() }))
+            }
+            DowngradeAction::Enable => Err(Status::unimplemented("raftsman: there is no older version to go to")),
+        }
+    }
+}
+
+/// Major and minor of a version.
+fn minor(version: &str) -> Option<(i64, i64)> {
+    let mut parts = version.split('.').map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??))
+}
