@@ -25,7 +25,8 @@ fn pod(policy: &str, init: &[&str], main: &[&str]) -> Pod {
     }
 }
 
-const NEW: Life = Life { starts: 0, current: None, previous: None, crashes: 0, blocked: None, stopping: false };
+const NEW: Life =
+    Life { starts: 0, current: None, previous: None, crashes: 0, failures: 0, blocked: None, stopping: false };
 
 fn running() -> Life {
     Life { starts: 1, current: Some(Run::Running { started_at: at(0) }), ..NEW }

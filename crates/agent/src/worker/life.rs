@@ -43,6 +43,8 @@ pub struct Life {
     pub previous: Option<Exit>,
     /// Restarts that count for the back-off: since the last run of ten minutes.
     pub crashes: u32,
+    /// Restarts that followed a non-zero exit, over all its life: what a Job with restartPolicy Always counts.
+    pub failures: u32,
     pub blocked: Option<Blocked>,
     /// It has been told to stop.
     pub stopping: bool,
@@ -68,6 +70,7 @@ impl Life {
     pub fn started(&mut self, run: Run) {
         if let Some(Run::Exited(exit)) = self.current.take() {
             self.crashes = super::backoff::crashes_after(self.crashes, &exit);
+            self.failures += u32::from(exit.code != 0);
             self.previous = Some(exit);
         }
         self.starts += 1;
@@ -183,6 +186,19 @@ pub fn seen_elsewhere(pod: &Pod, runtime: &str, now: DateTime<Utc>) -> Vec<(usiz
                 },
             };
             Some((member.index, (u32::try_from(seen.restart_count).unwrap_or(0) + 1, exit)))
+        })
+        .collect()
+}
+
+/// The restarts after a failure that the API knows of, by the container's place in the Pod: records of old starts are not
+/// kept, so an agent that takes over can't count them all itself.
+pub fn failures_seen(pod: &Pod) -> Vec<(usize, u32)> {
+    let Some(status) = &pod.status else { return Vec::new() };
+    let statuses = || status.init_container_statuses.iter().chain(&status.container_statuses);
+    members(spec(pod))
+        .filter_map(|member| {
+            let seen = statuses().find(|seen| seen.name == member.container.name)?;
+            Some((member.index, u32::try_from(seen.failed_restarts).unwrap_or(0)))
         })
         .collect()
 }

@@ -147,6 +147,10 @@ impl Worker {
                 life.started(Run::Exited(exit));
             }
         }
+        for (index, failures) in life::failures_seen(&self.pod) {
+            let life = &mut self.lives[index];
+            life.failures = life.failures.max(failures);
+        }
     }
 
     /// Everything that has ended by now.

@@ -100,6 +100,7 @@ impl Context<'_> {
             name: member.container.name.clone(),
             ready,
             restart_count: i32::try_from(life.starts.saturating_sub(1)).unwrap_or(i32::MAX),
+            failed_restarts: i32::try_from(life.failures).unwrap_or(i32::MAX),
             image: member.container.image.clone(),
             image_id: if life.starts > 0 { member.container.image.clone() } else { String::new() },
             container_id: if life.starts > 0 {
