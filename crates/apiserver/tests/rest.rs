@@ -219,6 +219,42 @@ async fn discovery_and_documents() {
     assert!(get(server, "/metrics").await.text().contains("apiserver_request_total"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn events_have_two_views() {
+    let plane = plane::start().await;
+    let namespace = plane::namespace(&plane, "events").await;
+    let (core, view) = (
+        format!("/api/v1/namespaces/{namespace}/events"),
+        format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"),
+    );
+    let involved = json!({"kind": "Job", "namespace": namespace, "name": "pi", "apiVersion": "batch/v1"});
+    let event = json!({"metadata": {"name": "e"}, "involvedObject": involved, "reason": "Completed",
+        "message": "Job completed", "type": "Normal", "source": {"component": "job-controller"}, "count": 2});
+    assert_eq!(post(plane.address, &core, &event).await.code, 201);
+
+    let shown = get(plane.address, &format!("{view}/e")).await.json();
+    assert_eq!((&shown["apiVersion"], &shown["kind"]), (&json!("events.k8s.io/v1"), &json!("Event")));
+    assert_eq!(shown["regarding"]["name"], "pi");
+    assert_eq!((&shown["note"], &shown["deprecatedCount"]), (&json!("Job completed"), &json!(2)));
+    assert_eq!(shown["message"], Value::Null);
+    let listed = get(plane.address, &format!("{view}?fieldSelector=regarding.name%3Dpi")).await;
+    assert_eq!(listed.json()["kind"], "EventList");
+    assert_eq!(names(&listed), ["e"]);
+    let table = send(plane.address, "GET", &view, TABLE, "").await.json();
+    assert_eq!(table["rows"][0]["cells"][3], "job/pi");
+
+    let patch = json!({"note": "Job done"}).to_string();
+    let headers = [("content-type", "application/merge-patch+json")];
+    assert_eq!(send(plane.address, "PATCH", &format!("{view}/e"), &headers, patch).await.json()["note"], "Job done");
+    assert_eq!(get(plane.address, &format!("{core}/e")).await.json()["message"], "Job done");
+    let mut strange = shown;
+    strange["message"] = json!("x");
+    let strict = format!("{view}/e?fieldValidation=Strict");
+    let refused = send(plane.address, "PUT", &strict, face::JSON, strange.to_string()).await;
+    let text = r#"Event in version "v1" cannot be handled as a Event: strict decoding error: unknown field "message""#;
+    assert_eq!(refused.status().2, text);
+}
+
 fn each_reference(value: &Value, check: &dyn Fn(&str)) {
     match value {
         Value::Object(fields) => {

@@ -13,10 +13,11 @@ use proto::meta_v1::{ListMeta, Status};
 use serde_json::{Value, json};
 
 use super::negotiate::{Encoding, Form, View};
+use super::served::Served;
 use super::table::{self, Include, TableMeta};
 use super::{envelope, yaml};
 use crate::object::AnyObject;
-use crate::registry::{Listed, Resource};
+use crate::registry::Listed;
 
 /// Smaller answers are not worth compressing.
 const GZIP_FROM: usize = 128 * 1024;
@@ -92,14 +93,14 @@ fn warning_header(text: &str) -> String {
 }
 
 /// One object.
-pub fn object(wanted: &Wanted, code: u16, object: &AnyObject) -> Response {
-    let info = object.kind();
+pub fn object(wanted: &Wanted, served: Served, code: u16, object: &AnyObject) -> Response {
+    let info = served.info;
     let body = match (&wanted.form.view, wanted.form.encoding) {
         (View::Object, Encoding::Protobuf) => {
-            let body = envelope::wrap(&info.api_version(), info.kind, object.encode());
+            let body = envelope::wrap(&info.api_version(), info.kind, served.message(object));
             return bytes(code, Encoding::Protobuf.media_type(), body);
         }
-        (View::Object, _) => Bytes::from(object.json()),
+        (View::Object, _) => Bytes::from(served.json(object)),
         (View::Table(version), _) => {
             let meta =
                 TableMeta { resource_version: object.metadata().resource_version.clone(), ..TableMeta::default() };
@@ -114,8 +115,8 @@ pub fn object(wanted: &Wanted, code: u16, object: &AnyObject) -> Response {
 }
 
 /// A list.
-pub fn list(wanted: &Wanted, resource: &Resource, listed: &Listed) -> Response {
-    let info = resource.info;
+pub fn list(wanted: &Wanted, served: Served, listed: &Listed) -> Response {
+    let info = served.info;
     let meta = ListMeta {
         resource_version: listed.revision.to_string(),
         r#continue: listed.continue_token.clone(),
@@ -125,10 +126,10 @@ pub fn list(wanted: &Wanted, resource: &Resource, listed: &Listed) -> Response {
     let kind = format!("{}List", info.kind);
     let body = match (&wanted.form.view, wanted.form.encoding) {
         (View::Object, Encoding::Protobuf) => {
-            let body = envelope::wrap(&info.api_version(), &kind, envelope::list(&meta, &listed.items));
+            let body = envelope::wrap(&info.api_version(), &kind, envelope::list(&meta, served, &listed.items));
             return bytes(200, Encoding::Protobuf.media_type(), body);
         }
-        (View::Object, _) => list_json(&info.api_version(), &kind, &meta, listed),
+        (View::Object, _) => list_json(served, &kind, &meta, listed),
         (View::Table(version), _) => {
             let meta = TableMeta {
                 resource_version: meta.resource_version,
@@ -168,8 +169,8 @@ fn list_meta(meta: &ListMeta) -> Value {
 }
 
 /// A list's JSON, its items as they are encoded for a get.
-fn list_json(api_version: &str, kind: &str, meta: &ListMeta, listed: &Listed) -> Bytes {
-    let head = json!({"kind": kind, "apiVersion": api_version, "metadata": list_meta(meta)}).to_string();
+fn list_json(served: Served, kind: &str, meta: &ListMeta, listed: &Listed) -> Bytes {
+    let head = json!({"kind": kind, "apiVersion": served.info.api_version(), "metadata": list_meta(meta)}).to_string();
     let mut body = BytesMut::with_capacity(head.len() + listed.items.len() * 2048);
     body.put_slice(&head.as_bytes()[..head.len() - 1]);
     body.put_slice(b",\"items\":[");
@@ -177,7 +178,7 @@ fn list_json(api_version: &str, kind: &str, meta: &ListMeta, listed: &Listed) ->
         if at > 0 {
             body.put_u8(b',');
         }
-        body.put_slice(&item.json());
+        body.put_slice(&served.json(&item.decode()));
     }
     body.put_slice(b"]}");
     body.freeze()

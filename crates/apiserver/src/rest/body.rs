@@ -4,14 +4,15 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 
+use api::kind::KindInfo;
 use api::status::{self, StatusError};
 
 use super::envelope;
 use super::negotiate::Encoding;
 use super::query::FieldValidation;
+use super::served::Served;
 use super::yaml;
 use crate::object::AnyObject;
-use crate::registry::Resource;
 
 /// The largest body that is read.
 pub const MAX_BYTES: usize = 3 * 1024 * 1024;
@@ -91,25 +92,25 @@ pub struct Decoded {
     pub warnings: Vec<String>,
 }
 
-/// Decodes `body` into an object of `resource`.
+/// Decodes `body` into an object of `served`.
 pub fn decode(
-    resource: &Resource,
+    served: Served,
     encoding: Encoding,
     body: &Bytes,
     validation: FieldValidation,
 ) -> Result<Decoded, StatusError> {
     if encoding == Encoding::Protobuf {
-        let unknown = envelope::unwrap(body.clone()).map_err(|error| unrecognized(resource, body, &error))?;
+        let unknown = envelope::unwrap(body.clone()).map_err(|error| unrecognized(served.info, body, &error))?;
         let type_meta = unknown.type_meta.unwrap_or_default();
-        check_kind(resource, &type_meta.api_version, &type_meta.kind)?;
-        return Ok(Decoded { object: resource.decode_proto(&unknown.raw)?, warnings: Vec::new() });
+        check_kind(served.info, &type_meta.api_version, &type_meta.kind)?;
+        return Ok(Decoded { object: served.decode_proto(&unknown.raw)?, warnings: Vec::new() });
     }
-    let json = to_json(encoding, body).map_err(|error| unrecognized(resource, body, &no_kind(encoding, &error)))?;
-    let decoded = match resource.decode_json(&json) {
+    let json = to_json(encoding, body).map_err(|error| unrecognized(served.info, body, &no_kind(encoding, &error)))?;
+    let decoded = match served.decode_json(&json) {
         Ok(decoded) => decoded,
-        Err(error) => return Err(undecodable(resource, &json, &error.to_string())),
+        Err(error) => return Err(undecodable(served.info, &json, &error.to_string())),
     };
-    check_kind(resource, &decoded.api_version, &decoded.kind)?;
+    check_kind(served.info, &decoded.api_version, &decoded.kind)?;
     let minded = decoded.problems;
     let warnings = match validation {
         FieldValidation::Ignore => Vec::new(),
@@ -117,15 +118,14 @@ pub fn decode(
         FieldValidation::Strict if minded.is_empty() => Vec::new(),
         FieldValidation::Strict => {
             let problem = format!("strict decoding error: {}", minded.join(", "));
-            return Err(unhandled(resource, &problem));
+            return Err(unhandled(served.info, &problem));
         }
     };
     Ok(Decoded { object: decoded.object, warnings })
 }
 
 /// Whether a body's apiVersion and kind, where it has them, are those of its path.
-pub fn check_kind(resource: &Resource, api_version: &str, kind: &str) -> Result<(), StatusError> {
-    let info = resource.info;
+pub fn check_kind(info: &KindInfo, api_version: &str, kind: &str) -> Result<(), StatusError> {
     let wanted = info.api_version();
     if !api_version.is_empty() && api_version != wanted {
         return Err(status::bad_request(format!(
@@ -145,10 +145,10 @@ pub fn check_kind(resource: &Resource, api_version: &str, kind: &str) -> Result<
 }
 
 /// JSON that is no object of this kind; where it is no JSON at all, its kind could not be read.
-fn undecodable(resource: &Resource, json: &Bytes, problem: &str) -> StatusError {
+fn undecodable(info: &KindInfo, json: &Bytes, problem: &str) -> StatusError {
     match serde_json::from_slice::<serde::de::IgnoredAny>(json) {
-        Ok(_) => unhandled(resource, problem),
-        Err(error) => unrecognized(resource, json, &no_kind(Encoding::Json, &syntax_error(&error, json))),
+        Ok(_) => unhandled(info, problem),
+        Err(error) => unrecognized(info, json, &no_kind(Encoding::Json, &syntax_error(&error, json))),
     }
 }
 
@@ -172,8 +172,7 @@ pub fn syntax_error(error: &serde_json::Error, json: &[u8]) -> String {
     }
 }
 
-fn unhandled(resource: &Resource, problem: &str) -> StatusError {
-    let info = resource.info;
+fn unhandled(info: &KindInfo, problem: &str) -> StatusError {
     status::bad_request(format!(
         "{} in version {} cannot be handled as a {}: {problem}",
         info.kind,
@@ -182,10 +181,10 @@ fn unhandled(resource: &Resource, problem: &str) -> StatusError {
     ))
 }
 
-fn unrecognized(resource: &Resource, body: &Bytes, problem: &str) -> StatusError {
+fn unrecognized(info: &KindInfo, body: &Bytes, problem: &str) -> StatusError {
     status::bad_request(format!(
         "the object provided is unrecognized (must be of type {}): {problem} ({})",
-        resource.info.kind,
+        info.kind,
         summary(body)
     ))
 }

@@ -8,31 +8,32 @@ use prost::Message;
 use proto::meta_v1;
 
 use super::query::{Query, list_options};
+use super::served::Place;
 use super::{Call, answer, body, review};
-use crate::registry::{DeleteOptions, Deleted, Target};
+use crate::registry::{DeleteOptions, Deleted};
 
-pub async fn one(call: Call, target: Target<'_>) -> Result<Response, StatusError> {
+pub async fn one(call: Call, place: Place<'_>) -> Result<Response, StatusError> {
     let wanted = call.wanted()?;
     let Call { face, ctx, headers, query, body: sent, .. } = call;
     let content_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let message = options(content_type, &query, sent).await?;
     let options = DeleteOptions::parse(&message)?;
-    let deleted = face.registry.delete(&ctx, target, &options).await?;
+    let deleted = face.registry.delete(&ctx, place.target, &options).await?;
     let response = match &deleted {
         Deleted::Gone(object) => {
             let metadata = object.metadata();
-            let mut success = status::success(object.kind(), &metadata.name, &metadata.uid);
+            let mut success = status::success(place.served.info, &metadata.name, &metadata.uid);
             success.code = 0;
             answer::status(200, &success)
         }
-        Deleted::Pending(object) => answer::object(&wanted, 200, object),
+        Deleted::Pending(object) => answer::object(&wanted, place.served, 200, object),
     };
-    Ok(answer::with_warnings(response, &warnings(target, &message)))
+    Ok(answer::with_warnings(response, &warnings(place, &message)))
 }
 
 /// Jobs alone leave their dependents by default, which surprises.
-fn warnings(target: Target<'_>, options: &meta_v1::DeleteOptions) -> Vec<String> {
-    let info = target.resource.info;
+fn warnings(place: Place<'_>, options: &meta_v1::DeleteOptions) -> Vec<String> {
+    let info = place.served.info;
     let silent = options.propagation_policy.is_none() && options.orphan_dependents.is_none();
     match silent && (info.group, info.kind) == ("batch", "Job") {
         true => vec![
@@ -42,14 +43,14 @@ fn warnings(target: Target<'_>, options: &meta_v1::DeleteOptions) -> Vec<String>
     }
 }
 
-pub async fn collection(call: Call, target: Target<'_>) -> Result<Response, StatusError> {
+pub async fn collection(call: Call, place: Place<'_>) -> Result<Response, StatusError> {
     let wanted = call.wanted()?;
     let Call { face, ctx, headers, query, body: sent, .. } = call;
-    let list = list_options(&query, target.resource.info)?;
+    let list = list_options(&query, place.served.info)?;
     let content_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let options = DeleteOptions::parse(&options(content_type, &query, sent).await?)?;
-    let deleted = face.registry.delete_collection(&ctx, target, &options, &list).await?;
-    Ok(answer::list(&wanted, target.resource, &deleted))
+    let deleted = face.registry.delete_collection(&ctx, place.target, &options, &list).await?;
+    Ok(answer::list(&wanted, place.served, &deleted))
 }
 
 async fn options(

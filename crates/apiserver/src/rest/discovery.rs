@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::answer;
-use crate::registry::Resource;
+use api::kind::KindInfo;
 
 /// Verbs of every kind's collection and objects.
 const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
@@ -55,9 +55,9 @@ fn extras(group: &str) -> &'static [Extra] {
 
 /// Groups with a version, the core group first; then those that only have reviews.
 /// `policy` has no resources of its own: its Eviction is a subresource of Pods.
-pub fn groups(resources: &[Resource]) -> Vec<(String, String)> {
+pub fn groups(kinds: &[&'static KindInfo]) -> Vec<(String, String)> {
     let mut groups: Vec<(String, String)> = Vec::new();
-    let served = resources.iter().map(|resource| (resource.info.group, resource.info.version));
+    let served = kinds.iter().map(|info| (info.group, info.version));
     let others = [("authentication.k8s.io", "v1"), ("authorization.k8s.io", "v1"), ("policy", "v1")];
     for (group, version) in served.chain(others) {
         if !groups.iter().any(|(known, _)| known == group) {
@@ -67,8 +67,8 @@ pub fn groups(resources: &[Resource]) -> Vec<(String, String)> {
     groups
 }
 
-pub fn known(resources: &[Resource], group: &str, version: &str) -> bool {
-    groups(resources).iter().any(|(g, v)| g == group && v == version)
+pub fn known(kinds: &[&'static KindInfo], group: &str, version: &str) -> bool {
+    groups(kinds).iter().any(|(g, v)| g == group && v == version)
 }
 
 /// `/api` in the old form.
@@ -82,16 +82,16 @@ fn group_value(group: &str, version: &str) -> Value {
 }
 
 /// `/apis` in the old form.
-pub fn group_list(resources: &[Resource]) -> Response {
-    let groups = groups(resources);
+pub fn group_list(kinds: &[&'static KindInfo]) -> Response {
+    let groups = groups(kinds);
     let named = groups.iter().filter(|(group, _)| !group.is_empty());
     let values: Vec<Value> = named.map(|(group, version)| group_value(group, version)).collect();
     answer::json(200, &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": values}))
 }
 
 /// `/apis/G`; `None` for a group that is not served.
-pub fn group(resources: &[Resource], name: &str) -> Option<Response> {
-    let (group, version) = groups(resources).into_iter().find(|(group, _)| group == name)?;
+pub fn group(kinds: &[&'static KindInfo], name: &str) -> Option<Response> {
+    let (group, version) = groups(kinds).into_iter().find(|(group, _)| group == name)?;
     let mut value = group_value(&group, &version);
     value["kind"] = json!("APIGroup");
     value["apiVersion"] = json!("v1");
@@ -99,12 +99,12 @@ pub fn group(resources: &[Resource], name: &str) -> Option<Response> {
 }
 
 /// `/api/v1`, `/apis/G/V`.
-pub fn resource_list(resources: &[Resource], group: &str, version: &str) -> Option<Response> {
-    if !known(resources, group, version) {
+pub fn resource_list(kinds: &[&'static KindInfo], group: &str, version: &str) -> Option<Response> {
+    if !known(kinds, group, version) {
         return None;
     }
     let mut values: Vec<Value> = Vec::new();
-    for info in resources.iter().map(|r| r.info).filter(|i| i.group == group && i.version == version) {
+    for info in kinds.iter().filter(|i| i.group == group && i.version == version) {
         let mut value = json!({
             "name": info.resource,
             "singularName": info.singular,
@@ -158,10 +158,10 @@ pub fn resource_list(resources: &[Resource], group: &str, version: &str) -> Opti
 }
 
 /// `/api` (`core`) or `/apis` in the aggregated form; `version` is that of apidiscovery.k8s.io.
-pub fn aggregated(resources: &[Resource], core: bool, version: &'static str) -> Response {
-    let groups = groups(resources);
+pub fn aggregated(kinds: &[&'static KindInfo], core: bool, version: &'static str) -> Response {
+    let groups = groups(kinds);
     let shown = groups.iter().filter(|(group, _)| group.is_empty() == core);
-    let items: Vec<Value> = shown.map(|(group, of)| aggregated_group(resources, group, of)).collect();
+    let items: Vec<Value> = shown.map(|(group, of)| aggregated_group(kinds, group, of)).collect();
     let list = json!({
         "kind": "APIGroupDiscoveryList",
         "apiVersion": format!("apidiscovery.k8s.io/{version}"),
@@ -175,12 +175,12 @@ pub fn aggregated(resources: &[Resource], core: bool, version: &'static str) -> 
     answer::bytes(200, content_type, list.to_string())
 }
 
-fn aggregated_group(resources: &[Resource], group: &str, version: &str) -> Value {
+fn aggregated_group(kinds: &[&'static KindInfo], group: &str, version: &str) -> Value {
     let scope = |namespaced: bool| if namespaced { "Namespaced" } else { "Cluster" };
     let kind = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
     let subresource = |name: &str, response: Value, verbs: &[&str]| json!({"subresource": name, "responseKind": response, "verbs": verbs});
     let mut values: Vec<Value> = Vec::new();
-    for info in resources.iter().map(|r| r.info).filter(|i| i.group == group && i.version == version) {
+    for info in kinds.iter().filter(|i| i.group == group && i.version == version) {
         let own = kind(group, version, info.kind);
         let mut subresources = Vec::new();
         for extra in extras(group) {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use super::path::Route;
-use super::{Call, answer, discovery, metrics, negotiate, openapi};
+use super::{Call, answer, discovery, metrics, negotiate, openapi, served};
 
 /// OpenAPI documents, made once when first asked for.
 #[derive(Default)]
@@ -37,7 +37,7 @@ pub fn serve(call: &Call, route: &Route, path: &str) -> Result<Response, StatusE
     }
     let registry = call.registry();
     registry.authorize_path(&call.ctx, path)?;
-    let resources = registry.resources();
+    let kinds = &served::kinds(registry);
     let aggregated = negotiate::aggregated(call.accept());
     let found = match route {
         Route::Root => Some(root()),
@@ -45,17 +45,17 @@ pub fn serve(call: &Call, route: &Route, path: &str) -> Result<Response, StatusE
         Route::Health => Some(health(call, path)),
         Route::Metrics => Some(answer::bytes(200, metrics::CONTENT_TYPE, call.face.requests.text())),
         Route::CoreVersions => Some(match aggregated {
-            Some(version) => discovery::aggregated(resources, true, version),
+            Some(version) => discovery::aggregated(kinds, true, version),
             None => discovery::core_versions(),
         }),
         Route::Groups => Some(match aggregated {
-            Some(version) => discovery::aggregated(resources, false, version),
-            None => discovery::group_list(resources),
+            Some(version) => discovery::aggregated(kinds, false, version),
+            None => discovery::group_list(kinds),
         }),
-        Route::Group(group) => discovery::group(resources, group),
-        Route::Resources(group, version) => discovery::resource_list(resources, group, version),
-        Route::OpenApiIndex => document(call, "", || Some(openapi::index(resources))),
-        Route::OpenApi(name) => document(call, name, || openapi::document(resources, name)),
+        Route::Group(group) => discovery::group(kinds, group),
+        Route::Resources(group, version) => discovery::resource_list(kinds, group, version),
+        Route::OpenApiIndex => document(call, "", || Some(openapi::index(kinds))),
+        Route::OpenApi(name) => document(call, name, || openapi::document(kinds, name)),
         Route::Resource(_) | Route::Unknown => None,
     };
     Ok(found.unwrap_or_else(answer::page_not_found))

@@ -7,6 +7,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 
+use super::served::Served;
 use crate::cache::CachedObject;
 
 /// What every protobuf body begins with.
@@ -54,14 +55,15 @@ pub fn unwrap(body: Bytes) -> Result<Unknown, String> {
 }
 
 /// A list message of any kind: `{metadata = 1, items = 2}`, whose items are copied as stored.
-pub fn list(metadata: &proto::meta_v1::ListMeta, items: &[std::sync::Arc<CachedObject>]) -> Bytes {
+pub fn list(metadata: &proto::meta_v1::ListMeta, served: Served, items: &[std::sync::Arc<CachedObject>]) -> Bytes {
     let size: usize = items.iter().map(|item| item.message_len() + 6).sum();
     let mut buffer = BytesMut::with_capacity(size + metadata.encoded_len() + 8);
     prost::encoding::message::encode(1, metadata, &mut buffer);
     for item in items {
+        let message = served.cached_message(item);
         prost::encoding::encode_key(2, prost::encoding::WireType::LengthDelimited, &mut buffer);
-        prost::encoding::encode_varint(item.message_len() as u64, &mut buffer);
-        item.put_message(&mut buffer);
+        prost::encoding::encode_varint(message.len() as u64, &mut buffer);
+        buffer.put_slice(&message);
     }
     buffer.freeze()
 }

@@ -21,6 +21,7 @@ mod delete;
 mod discovery;
 mod document;
 mod envelope;
+mod event_view;
 mod log;
 mod metrics;
 mod negotiate;
@@ -30,6 +31,7 @@ mod path;
 mod query;
 mod read;
 mod review;
+mod served;
 mod subresource;
 mod table;
 mod watch;
@@ -46,10 +48,11 @@ use axum::response::Response;
 use http::{HeaderMap, Method, Request, header};
 
 use crate::context::{Identity, RequestContext};
-use crate::registry::{Registry, Resource, Target};
+use crate::registry::{Registry, Target};
 use answer::Wanted;
 use path::{ResourcePath, Route};
 use query::Query;
+use served::{Place, Served};
 
 /// What every handler sees.
 struct Face {
@@ -150,49 +153,45 @@ async fn serve(call: Call, path: ResourcePath) -> Result<Response, StatusError> 
             _ => Err(status::method_not_allowed()),
         };
     }
-    let Some(resource) = registry.resource(&path.group, &path.version, &path.resource) else {
+    let Some(served) = Served::find(&registry, &path.group, &path.version, &path.resource) else {
         return Ok(answer::page_not_found());
     };
-    let misplaced = resource.info.namespaced != !path.namespace.is_empty();
-    if misplaced && (!resource.info.namespaced || !path.name.is_empty()) {
+    let misplaced = served.info.namespaced != !path.namespace.is_empty();
+    if misplaced && (!served.info.namespaced || !path.name.is_empty()) {
         return Ok(answer::page_not_found());
     }
     match (path.name.is_empty(), path.subresource.as_str()) {
-        (true, _) => collection(call, resource, &path).await,
-        (false, "") => object(call, resource, &path, "").await,
-        (false, "status") if resource.info.status => object(call, resource, &path, "status").await,
-        (false, _) => subresource::serve(call, resource, &path).await,
+        (true, _) => collection(call, served, &path).await,
+        (false, "") => object(call, served, &path, "").await,
+        (false, "status") if served.info.status => object(call, served, &path, "status").await,
+        (false, _) => subresource::serve(call, served, &path).await,
     }
 }
 
-fn target<'a>(resource: &'static Resource, path: &'a ResourcePath) -> Target<'a> {
-    Target { resource, namespace: &path.namespace, name: &path.name }
+fn place(served: Served, path: &ResourcePath) -> Place<'_> {
+    let target = Target { resource: served.resource, namespace: &path.namespace, name: &path.name };
+    Place { served, target }
 }
 
-async fn collection(call: Call, resource: &'static Resource, path: &ResourcePath) -> Result<Response, StatusError> {
-    let all_namespaces = resource.info.namespaced && path.namespace.is_empty();
+async fn collection(call: Call, served: Served, path: &ResourcePath) -> Result<Response, StatusError> {
+    let all_namespaces = served.info.namespaced && path.namespace.is_empty();
     match call.method {
-        Method::GET if call.query.flag("watch") => watch::serve(call, target(resource, path)).await,
-        Method::GET => read::list(call, target(resource, path)).await,
+        Method::GET if call.query.flag("watch") => watch::serve(call, place(served, path)).await,
+        Method::GET => read::list(call, place(served, path)).await,
         _ if all_namespaces => Err(status::method_not_allowed()),
-        Method::POST => write::create(call, target(resource, path)).await,
-        Method::DELETE => delete::collection(call, target(resource, path)).await,
+        Method::POST => write::create(call, place(served, path)).await,
+        Method::DELETE => delete::collection(call, place(served, path)).await,
         _ => Err(status::method_not_allowed()),
     }
 }
 
-async fn object(
-    call: Call,
-    resource: &'static Resource,
-    path: &ResourcePath,
-    subresource: &str,
-) -> Result<Response, StatusError> {
-    let target = target(resource, path);
+async fn object(call: Call, served: Served, path: &ResourcePath, subresource: &str) -> Result<Response, StatusError> {
+    let place = place(served, path);
     match call.method {
-        Method::GET => read::get(call, target).await,
-        Method::PUT => write::update(call, target, subresource).await,
-        Method::PATCH => write::patch(call, target, subresource).await,
-        Method::DELETE if subresource.is_empty() => delete::one(call, target).await,
+        Method::GET => read::get(call, place).await,
+        Method::PUT => write::update(call, place, subresource).await,
+        Method::PATCH => write::patch(call, place, subresource).await,
+        Method::DELETE if subresource.is_empty() => delete::one(call, place).await,
         _ => Err(status::method_not_allowed()),
     }
 }

@@ -12,15 +12,15 @@ use proto::schema::{FieldSchema, MessageSchema};
 use serde_json::{Map, Value, json};
 
 use super::discovery;
-use crate::registry::Resource;
+use api::kind::KindInfo;
 
 /// `/openapi/v3`: paths of the documents, each with a hash of its content so that clients may keep it.
-pub fn index(resources: &[Resource]) -> Value {
+pub fn index(kinds: &[&'static KindInfo]) -> Value {
     let mut paths = Map::new();
-    for (group, version) in discovery::groups(resources) {
+    for (group, version) in discovery::groups(kinds) {
         let name = document_name(&group, &version);
         let mut hasher = DefaultHasher::new();
-        document(resources, &name).unwrap_or(Value::Null).to_string().hash(&mut hasher);
+        document(kinds, &name).unwrap_or(Value::Null).to_string().hash(&mut hasher);
         let url = format!("/openapi/v3/{name}?hash={:016X}", hasher.finish());
         paths.insert(name, json!({"serverRelativeURL": url}));
     }
@@ -35,18 +35,17 @@ fn document_name(group: &str, version: &str) -> String {
 }
 
 /// The document `api/v1`, `apis/batch/v1`; `None` for what is not served.
-pub fn document(resources: &[Resource], name: &str) -> Option<Value> {
-    let (group, version) = discovery::groups(resources).into_iter().find(|(g, v)| document_name(g, v) == name)?;
+pub fn document(kinds: &[&'static KindInfo], name: &str) -> Option<Value> {
+    let (group, version) = discovery::groups(kinds).into_iter().find(|(g, v)| document_name(g, v) == name)?;
     let mut paths = Map::new();
     let mut schemas: BTreeMap<String, Value> = BTreeMap::new();
-    for resource in resources.iter().filter(|r| r.info.group == group && r.info.version == version) {
-        let info = resource.info;
+    for info in kinds.iter().filter(|i| i.group == group && i.version == version) {
         let base = match info.namespaced {
             true => format!("/{name}/namespaces/{{namespace}}/{}", info.resource),
             false => format!("/{name}/{}", info.resource),
         };
         let gvk = json!({"group": info.group, "version": info.version, "kind": info.kind});
-        let message = message_of(resource);
+        let message = message_of(info);
         let reference = message.map_or_else(|| json!({}), |message| reference(message.name));
         paths.insert(base.clone(), collection_path(&gvk, &reference));
         paths.insert(format!("{base}/{{name}}"), object_path(&gvk, &reference));
@@ -63,8 +62,8 @@ pub fn document(resources: &[Resource], name: &str) -> Option<Value> {
 }
 
 /// The message whose JSON is the kind's.
-pub fn message_of(resource: &Resource) -> Option<&'static MessageSchema> {
-    let root = format!("{}/{}", resource.info.api_version(), resource.info.kind);
+pub fn message_of(info: &KindInfo) -> Option<&'static MessageSchema> {
+    let root = format!("{}/{}", info.api_version(), info.kind);
     proto::schema::messages().iter().find(|message| message.root == root)
 }
 

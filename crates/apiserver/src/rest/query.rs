@@ -107,8 +107,7 @@ fn selectors(query: &Query, info: &KindInfo) -> Result<Selectors, StatusError> {
     let labels = match query.get("labelSelector") {
         "" => None,
         text => Some(
-            api::selector::LabelSelector::parse(text)
-                .map_err(|error| api::status::bad_request(error.to_string()))?,
+            api::selector::LabelSelector::parse(text).map_err(|error| api::status::bad_request(error.to_string()))?,
         ),
     };
     let fields = match query.get("fieldSelector") {

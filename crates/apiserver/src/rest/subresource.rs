@@ -11,10 +11,10 @@ use proto::policy_v1::Eviction;
 
 use super::path::ResourcePath;
 use super::query::write_options;
-use super::{Call, answer, body, log, read, review, target, write};
-use crate::registry::Resource;
+use super::served::Served;
+use super::{Call, answer, body, log, place, read, review, write};
 
-pub async fn serve(call: Call, resource: &'static Resource, path: &ResourcePath) -> Result<Response, StatusError> {
+pub async fn serve(call: Call, served: Served, path: &ResourcePath) -> Result<Response, StatusError> {
     let key = (path.group.as_str(), path.resource.as_str(), path.subresource.as_str());
     let handled = matches!(
         key,
@@ -30,8 +30,8 @@ pub async fn serve(call: Call, resource: &'static Resource, path: &ResourcePath)
         ("binding", &Method::POST) => bind(call, path).await,
         ("eviction", &Method::POST) => evict(call, path).await,
         ("token", &Method::POST) => token(call, path).await,
-        ("finalize", &Method::PUT) => write::update(call, target(resource, path), "finalize").await,
-        ("finalize", &Method::GET) => read::get(call, target(resource, path)).await,
+        ("finalize", &Method::PUT) => write::update(call, place(served, path), "finalize").await,
+        ("finalize", &Method::GET) => read::get(call, place(served, path)).await,
         _ => Err(status::method_not_allowed()),
     }
 }

@@ -19,24 +19,25 @@ use serde_json::{Value, json};
 
 use super::answer::Wanted;
 use super::negotiate::{Encoding, View};
+use super::served::{Place, Served};
 use super::table::{self, TableMeta};
 use super::{Call, answer, envelope, query};
-use crate::registry::{Resource, Target, WatchEvent, WatchItem};
+use crate::registry::{WatchEvent, WatchItem};
 
 /// A watch without a time limit ends after this long, and up to as long again.
 const DEFAULT_SECONDS: u64 = 1_800;
 
-pub async fn serve(call: Call, target: Target<'_>) -> Result<Response, StatusError> {
+pub async fn serve(call: Call, place: Place<'_>) -> Result<Response, StatusError> {
     let wanted = call.wanted()?;
-    let options = query::watch_options(&call.query, target.resource.info)?;
+    let options = query::watch_options(&call.query, place.served.info)?;
     let mark_end = options.mark_initial_end;
     let bookmarks = options.bookmarks;
     let asked = call.query.number("timeoutSeconds")?.and_then(|seconds| u64::try_from(seconds).ok());
     // Spread, so that a thousand watches of one restart do not end together.
     let spread = u64::from(call.ctx.now.timestamp_subsec_micros()) % DEFAULT_SECONDS;
     let limit = asked.filter(|seconds| *seconds > 0).unwrap_or(DEFAULT_SECONDS + spread);
-    let stream = call.registry().watch(&call.ctx, target, options).await?;
-    let mut writer = Writer { resource: target.resource, wanted, mark_end, bookmarks, first: true };
+    let stream = call.registry().watch(&call.ctx, place.target, options).await?;
+    let mut writer = Writer { served: place.served, wanted, mark_end, bookmarks, first: true };
     let content_type = match writer.protobuf() {
         true => "application/vnd.kubernetes.protobuf;stream=watch",
         false => "application/json",
@@ -50,7 +51,7 @@ pub async fn serve(call: Call, target: Target<'_>) -> Result<Response, StatusErr
 
 /// Turns the items of one watch into bytes.
 struct Writer {
-    resource: &'static Resource,
+    served: Served,
     wanted: Wanted,
     mark_end: bool,
     bookmarks: bool,
@@ -86,13 +87,13 @@ impl Writer {
 
     fn event(&mut self, out: &mut BytesMut, event: &WatchEvent) {
         let word = event.event_type.as_str();
-        let info = self.resource.info;
+        let info = self.served.info;
         match &self.wanted.form.view {
             View::Object if self.protobuf() => {
-                let object = envelope::wrap(&info.api_version(), info.kind, event.object.message());
+                let object = envelope::wrap(&info.api_version(), info.kind, self.served.cached_message(&event.object));
                 out.put(envelope::watch_frame(word, &object));
             }
-            View::Object => line(out, word, &event.object.json_shared()),
+            View::Object => line(out, word, &self.served.cached_json(&event.object)),
             View::PartialMetadata(version) => {
                 let shown = table::partial_metadata(&event.object.decode(), version);
                 line(out, word, shown.to_string().as_bytes());
@@ -111,7 +112,7 @@ impl Writer {
     }
 
     fn bookmark(&mut self, out: &mut BytesMut, revision: i64, initial_end: bool) {
-        let info = self.resource.info;
+        let info = self.served.info;
         let mut metadata = proto::meta_v1::ObjectMeta { resource_version: revision.to_string(), ..Default::default() };
         if initial_end {
             metadata.annotations.insert("k8s.io/initial-events-end".to_string(), "true".to_string());

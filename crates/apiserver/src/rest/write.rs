@@ -9,37 +9,38 @@ use serde_json::Value;
 
 use super::patch::{PatchError, PatchType, strategic};
 use super::query::{FieldValidation, write_options};
+use super::served::{Place, Served};
 use super::{Call, answer, body, openapi};
 use crate::object::AnyObject;
-use crate::registry::{Modify, Registry, Resource, Target, WriteOptions, Written};
+use crate::registry::{Modify, Registry, Target, WriteOptions, Written};
 
-pub async fn create(call: Call, target: Target<'_>) -> Result<Response, StatusError> {
+pub async fn create(call: Call, place: Place<'_>) -> Result<Response, StatusError> {
     let wanted = call.wanted()?;
     let (options, validation) = write_options(&call.query, "CreateOptions")?;
     let encoding = body::encoding(call.header(CONTENT_TYPE))?;
     let Call { face, ctx, body: sent, .. } = call;
     let sent = body::read(sent).await?;
-    let decoded = body::decode(target.resource, encoding, &sent, validation)?;
-    let written = face.registry.create(&ctx, target, decoded.object, &options).await?;
+    let decoded = body::decode(place.served, encoding, &sent, validation)?;
+    let written = face.registry.create(&ctx, place.target, decoded.object, &options).await?;
     let mut warnings = decoded.warnings;
     warnings.extend(written.warnings);
-    Ok(answer::with_warnings(answer::object(&wanted, 201, &written.object), &warnings))
+    Ok(answer::with_warnings(answer::object(&wanted, place.served, 201, &written.object), &warnings))
 }
 
-pub async fn update(call: Call, target: Target<'_>, subresource: &str) -> Result<Response, StatusError> {
+pub async fn update(call: Call, place: Place<'_>, subresource: &str) -> Result<Response, StatusError> {
     let wanted = call.wanted()?;
     let (options, validation) = write_options(&call.query, "UpdateOptions")?;
     let encoding = body::encoding(call.header(CONTENT_TYPE))?;
     let Call { face, ctx, body: sent, .. } = call;
     let sent = body::read(sent).await?;
-    let decoded = body::decode(target.resource, encoding, &sent, validation)?;
+    let decoded = body::decode(place.served, encoding, &sent, validation)?;
     let object = decoded.object;
-    check_names(&object, target)?;
+    check_names(&object, place.target)?;
     let modify = |_: &AnyObject| Ok(object.clone_box());
-    let written = store(&face.registry, &ctx, target, subresource, &modify, &options).await?;
+    let written = store(&face.registry, &ctx, place.target, subresource, &modify, &options).await?;
     let mut warnings = decoded.warnings;
     warnings.extend(written.warnings);
-    Ok(answer::with_warnings(answer::object(&wanted, 200, &written.object), &warnings))
+    Ok(answer::with_warnings(answer::object(&wanted, place.served, 200, &written.object), &warnings))
 }
 
 async fn store(
@@ -83,7 +84,7 @@ fn check_names(object: &AnyObject, target: Target<'_>) -> Result<(), StatusError
 const PATCH_TYPES: &[&str] =
     &["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
 
-pub async fn patch(call: Call, target: Target<'_>, subresource: &str) -> Result<Response, StatusError> {
+pub async fn patch(call: Call, place: Place<'_>, subresource: &str) -> Result<Response, StatusError> {
     let media_type = call.header(CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
     let patch_type = PatchType::from_media_type(media_type)
         .filter(|patch_type| *patch_type != PatchType::Apply)
@@ -95,15 +96,15 @@ pub async fn patch(call: Call, target: Target<'_>, subresource: &str) -> Result<
     let patch = parse(patch_type, &sent)?;
     let warnings = Mutex::new(Vec::new());
     let modify = |current: &AnyObject| {
-        let (object, minded) = patched(target.resource, patch_type, current, &patch, validation)?;
+        let (object, minded) = patched(place.served, patch_type, current, &patch, validation)?;
         *warnings.lock() = minded;
-        check_names(&object, target)?;
+        check_names(&object, place.target)?;
         Ok(object)
     };
-    let written = store(&face.registry, &ctx, target, subresource, &modify, &options).await?;
+    let written = store(&face.registry, &ctx, place.target, subresource, &modify, &options).await?;
     let mut warnings = warnings.into_inner();
     warnings.extend(written.warnings);
-    Ok(answer::with_warnings(answer::object(&wanted, 200, &written.object), &warnings))
+    Ok(answer::with_warnings(answer::object(&wanted, place.served, 200, &written.object), &warnings))
 }
 
 fn parse(patch_type: PatchType, sent: &Bytes) -> Result<Value, StatusError> {
@@ -122,14 +123,14 @@ fn parse(patch_type: PatchType, sent: &Bytes) -> Result<Value, StatusError> {
 
 /// The object that `patch` makes of `current`, and the fields that a strict decoder minds.
 fn patched(
-    resource: &'static Resource,
+    served: Served,
     patch_type: PatchType,
     current: &AnyObject,
     patch: &Value,
     validation: FieldValidation,
 ) -> Result<(AnyObject, Vec<String>), StatusError> {
-    let before: Value = serde_json::from_slice(&current.json()).map_err(status::internal_error)?;
-    let message = openapi::message_of(resource).map_or("", |message| message.name);
+    let before: Value = serde_json::from_slice(&served.json(current)).map_err(status::internal_error)?;
+    let message = openapi::message_of(served.info).map_or("", |message| message.name);
     let after = patch_type.apply(before, patch, message).map_err(refusal)?;
     let json = after.to_string();
     // What Kubernetes shows as the invalid value: the result, or for strategic patches the patch.
@@ -142,8 +143,8 @@ fn patched(
         let error = api::field::Error::invalid(&field, shown().as_str(), &problem);
         status::invalid_kind("", "", "", &[error])
     };
-    let decoded = resource.decode_json(json.as_bytes()).map_err(|error| invalid(error.to_string()))?;
-    body::check_kind(resource, &decoded.api_version, &decoded.kind)?;
+    let decoded = served.decode_json(json.as_bytes()).map_err(|error| invalid(error.to_string()))?;
+    body::check_kind(served.info, &decoded.api_version, &decoded.kind)?;
     let minded = decoded.problems;
     match validation {
         FieldValidation::Ignore => Ok((decoded.object, Vec::new())),
