@@ -157,3 +157,26 @@ async fn requests_that_fit_nothing() {
     let strange = post(server, &format!("{jobs}?dryRun=Some"), &job("a")).await.status();
     assert_eq!((strange.0, strange.1.as_str()), (422, "Invalid"), "{}", strange.2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revisions_that_are_not_there() {
+    let mut plane = plane::start().await;
+    let namespace = plane::namespace(&plane, "revisions").await;
+    let another = plane.another().await;
+    let jobs = format!("/apis/batch/v1/namespaces/{namespace}/jobs");
+
+    let old = get(another, &format!("{jobs}?watch=true&resourceVersion=1&timeoutSeconds=5")).await;
+    assert_eq!(old.code, 200);
+    let event = old.json();
+    assert_eq!((&event["type"], &event["object"]["kind"]), (&json!("ERROR"), &json!("Status")));
+    assert_eq!((&event["object"]["code"], &event["object"]["reason"]), (&json!(410), &json!("Expired")));
+    assert_eq!(event["object"]["message"], "The resourceVersion for the provided watch is too old.");
+
+    let future = get(another, &format!("{jobs}?resourceVersion=999999")).await;
+    let (code, reason, message) = future.status();
+    assert_eq!((code, reason.as_str()), (504, "Timeout"));
+    assert!(message.starts_with("Timeout: Too large resource version: 999999, current: "), "{message}");
+    let cause = &future.json()["details"]["causes"][0];
+    assert_eq!(cause["reason"], "ResourceVersionTooLarge");
+    assert_eq!(future.headers["retry-after"], "1");
+}
