@@ -52,20 +52,25 @@ pub enum Change {
         /// The key in the store.
         key: String,
     },
+    /// Removes all keys with this prefix, which ends in `/`.
+    DeleteUnder {
+        /// The prefix in the store.
+        prefix: String,
+    },
 }
 
 impl Change {
     /// The key that it writes.
     pub fn key(&self) -> &str {
         match self {
-            Change::Put { key, .. } | Change::Delete { key } => key,
+            Change::Put { key, .. } | Change::Delete { key } | Change::DeleteUnder { prefix: key } => key,
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
             Change::Put { key, value, .. } => key.len() + value.len(),
-            Change::Delete { key } => key.len(),
+            Change::Delete { key } | Change::DeleteUnder { prefix: key } => key.len(),
         }
     }
 }

@@ -56,6 +56,11 @@ fn change(change: &Change) -> pb::RequestOp {
             key: Bytes::copy_from_slice(key.as_bytes()),
             ..Default::default()
         })),
+        Change::DeleteUnder { prefix } => op(Request::RequestDeleteRange(pb::DeleteRangeRequest {
+            key: Bytes::copy_from_slice(prefix.as_bytes()),
+            range_end: crate::keys::end_of(prefix),
+            ..Default::default()
+        })),
     }
 }
 

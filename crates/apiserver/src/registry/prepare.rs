@@ -174,6 +174,7 @@ impl Registry {
         if delete::is_due(&*prepared.object) {
             prepared.effect = Effect::Removed;
             prepared.changes.insert(0, Change::Delete { key });
+            prepared.changes.extend(events_of(target));
         } else if prepared.object.encode() == *current.raw() {
             prepared.effect = Effect::Unchanged;
             prepared.object.metadata_mut().resource_version = current.revision().to_string();
@@ -210,6 +211,7 @@ impl Registry {
         if gone {
             prepared.effect = Effect::Removed;
             prepared.changes.push(Change::Delete { key });
+            prepared.changes.extend(events_of(target));
         } else if prepared.object.encode() == *current.raw() {
             prepared.effect = Effect::Unchanged;
             prepared.object.metadata_mut().resource_version = current.revision().to_string();
@@ -225,6 +227,15 @@ fn finalizing(identity: &Identity, resource: &Resource, part: Part) -> Part {
     let namespaces = resource.index == crate::strategy::namespaces().index;
     let controller = identity.in_group(crate::auth::CONTROL_PLANE);
     if part == Part::Main && namespaces && controller { Part::Finalize } else { part }
+}
+
+/// The events of a namespace that goes: nobody deletes them one by one, and its successor shall not show them.
+fn events_of(target: Target<'_>) -> Option<Change> {
+    use api::kind::Kind;
+    let gone = target.resource.index == crate::strategy::namespaces().index;
+    gone.then(|| Change::DeleteUnder {
+        prefix: api::storage::range_prefix(api::storage::DEFAULT_PREFIX, proto::core_v1::Event::INFO, target.name),
+    })
 }
 
 /// The resourceVersion that the writer saw must be the current one; empty means any.
