@@ -64,7 +64,26 @@ impl Error {
         if let Some(status) = decode_details(status.details()) {
             return Error::Api { status: Box::new(status) };
         }
+        if let Some(reason) = answered(status.code()) {
+            let status = Status { reason: reason.into(), message: status.message().to_owned(), ..Default::default() };
+            return Error::Api { status: Box::new(status) };
+        }
         Error::Transport { server: server.to_owned(), status: Box::new(status) }
+    }
+}
+
+/// The reason that stands for a code by which a server answers; None where it may be that none did.
+fn answered(code: tonic::Code) -> Option<&'static str> {
+    match code {
+        tonic::Code::InvalidArgument => Some("BadRequest"),
+        tonic::Code::NotFound => Some("NotFound"),
+        tonic::Code::AlreadyExists => Some("AlreadyExists"),
+        tonic::Code::PermissionDenied => Some("Forbidden"),
+        tonic::Code::Unauthenticated => Some("Unauthorized"),
+        tonic::Code::Aborted | tonic::Code::FailedPrecondition => Some("Conflict"),
+        tonic::Code::OutOfRange => Some("Expired"),
+        tonic::Code::Unimplemented => Some("MethodNotAllowed"),
+        _ => None,
     }
 }
 
@@ -118,6 +137,13 @@ mod tests {
         let error = Error::from_grpc("x", tonic::Status::with_details(tonic::Code::Aborted, "stale", details.into()));
         assert!(error.is_conflict());
         assert_eq!(error.to_string(), "stale");
+    }
+
+    #[test]
+    fn a_refusal_without_details_is_an_answer() {
+        let error = Error::from_grpc("x", tonic::Status::failed_precondition("not yours"));
+        assert!(error.is_conflict() && !error.is_unreachable());
+        assert_eq!(error.to_string(), "not yours");
     }
 
     #[test]

@@ -29,6 +29,8 @@ use crate::client::{Client, Stream};
 use crate::error::Error;
 
 const RETRY: Duration = Duration::from_millis(500);
+/// After losing the claim it isn't taken away again at once: of two that are both preferred, each gets something done.
+const STEAL_BACK_AFTER: Duration = Duration::from_secs(1);
 /// How long giving the claim up may hold up a stop.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -54,7 +56,7 @@ pub fn run(
 ) -> (watch::Receiver<Option<Fence>>, tokio::task::JoinHandle<()>) {
     let fence = watch::Sender::new(None);
     let receiver = fence.subscribe();
-    let elector = Elector { client, candidacy, prefer, fence };
+    let elector = Elector { client, candidacy, prefer, fence, steal_after: Instant::now() };
     (receiver, tokio::spawn(elector.run(shutdown)))
 }
 
@@ -63,6 +65,8 @@ struct Elector {
     candidacy: Candidacy,
     prefer: watch::Receiver<bool>,
     fence: watch::Sender<Option<Fence>>,
+    /// Until then another's claim is respected.
+    steal_after: Instant,
 }
 
 impl Elector {
@@ -113,7 +117,7 @@ impl Elector {
             let ours = self.fence.borrow().clone();
             match ours {
                 Some(fence) if known && fence.epoch != holder.epoch => self.lost("another holder took it"),
-                None if known && (holder.holder.is_empty() || *self.prefer.borrow()) => {
+                None if known && (holder.holder.is_empty() || self.may_steal()) => {
                     if let Some(epoch) = self.claim(holder.epoch).await? {
                         holder = ElectionWatchResponse { holder: self.candidacy.holder.clone(), epoch };
                         lead_until = Instant::now() + self.lease();
@@ -137,6 +141,7 @@ impl Elector {
                     }
                     None => return Ok(()),
                 },
+                () = tokio::time::sleep_until(self.steal_after), if !leading && self.steal_after > Instant::now() => {}
                 changed = self.prefer.changed(), if prefer_open => prefer_open = changed.is_ok(),
                 () = tokio::time::sleep_until(renew_at), if leading => {
                     let asked_at = Instant::now();
@@ -192,7 +197,12 @@ impl Elector {
         }
     }
 
-    fn lost(&self, why: &str) {
+    fn may_steal(&self) -> bool {
+        *self.prefer.borrow() && Instant::now() >= self.steal_after
+    }
+
+    fn lost(&mut self, why: &str) {
+        self.steal_after = Instant::now() + STEAL_BACK_AFTER;
         tracing::warn!(claim = %self.candidacy.claim, why, "no longer leading");
         self.fence.send_replace(None);
     }
