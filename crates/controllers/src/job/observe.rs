@@ -44,7 +44,14 @@ pub(super) enum Observed {
     Nothing,
 }
 
-pub(super) fn observe(jobs: &Informer<Job>, pods: &Informer<PodView>, key: &str, now: Instant, seed: u64) -> Observed {
+/// What a look depends on beside the objects.
+pub(super) struct Moment {
+    pub now: Instant,
+    pub seed: u64,
+    pub create_refused: bool,
+}
+
+pub(super) fn observe(jobs: &Informer<Job>, pods: &Informer<PodView>, key: &str, moment: Moment) -> Observed {
     let job = jobs.get_key(key);
     let uid = job.as_deref().map_or("", |job| job.uid());
     let (mut own, mut orphans) = (Vec::new(), Vec::new());
@@ -63,7 +70,8 @@ pub(super) fn observe(jobs: &Informer<Job>, pods: &Informer<PodView>, key: &str,
     let parents: BTreeMap<_, _> = dependency::of(&job).iter().filter_map(|on| parent(&on.name)).collect();
     let mut waited_for = false;
     jobs.visit_index(JOBS_BY_PARENT, key, |other| waited_for |= dependencies::awaits(other, job.name(), &job));
-    Observed::Job(Snapshot { now, seed, job, pods: own, parents, waited_for })
+    let Moment { now, seed, create_refused } = moment;
+    Observed::Job(Snapshot { now, seed, job, pods: own, parents, waited_for, create_refused })
 }
 
 /// Takes the finalizer from Pods whose Job is gone; nobody will count them.

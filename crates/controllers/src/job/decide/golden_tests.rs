@@ -96,6 +96,7 @@ fn act(world: &mut World, verb: &str, rest: &str) -> String {
         }
         "parent" => world.parent(first, second),
         "awaited" => world.waited_for = rest == "yes",
+        "refused" => world.create_refused = rest == "yes",
         "delete" => {
             world.touch_job();
             world.job.metadata.as_mut().unwrap().deletion_timestamp = Some(to_time(world.now));

@@ -71,6 +71,8 @@ pub struct Snapshot {
     pub parents: BTreeMap<String, Arc<Job>>,
     /// Another Job waits for this one and has not recorded its end.
     pub waited_for: bool,
+    /// The last group was refused for a new Pod in it: what is to be counted goes first, without new Pods.
+    pub create_refused: bool,
 }
 
 /// What the Job is in.

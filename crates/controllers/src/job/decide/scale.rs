@@ -79,6 +79,10 @@ pub(super) fn scale(turn: &mut Turn<'_>) {
         turn.why(format!("backs off for {}.{:03} s", left.as_secs(), left.subsec_millis()));
         return turn.look_again(left);
     }
+    if turn.snapshot.create_refused && turn.has_writes() {
+        turn.why("new Pods were refused; counts without them first");
+        return turn.more();
+    }
     create(turn, missing);
 }
 

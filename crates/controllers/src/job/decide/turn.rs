@@ -87,6 +87,11 @@ impl<'a> Turn<'a> {
         POD_WRITES_MAX - self.writes.len()
     }
 
+    /// Some Pod is written already.
+    pub(super) fn has_writes(&self) -> bool {
+        !self.writes.is_empty()
+    }
+
     /// Adds a write of a Pod; there must be room.
     pub(super) fn write(&mut self, write: Write) {
         debug_assert!(self.room() > 0, "the group is full");

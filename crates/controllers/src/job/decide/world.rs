@@ -23,6 +23,7 @@ pub(super) struct World {
     pub pods: BTreeMap<String, PodView>,
     pub parents: BTreeMap<String, Arc<Job>>,
     pub waited_for: bool,
+    pub create_refused: bool,
     /// The names of all Pods that were ever created, in order.
     pub created: Vec<String>,
     revision: u64,
@@ -47,7 +48,17 @@ impl World {
         let spec = JobSpec { template: spec.template.clone().or(Some(template)), ..spec };
         let job = Job { metadata: Some(metadata), spec: Some(spec), status: None };
         let (pods, parents) = (BTreeMap::new(), BTreeMap::new());
-        World { now, job, pods, parents, waited_for: false, created: Vec::new(), revision: 1, seed: 0 }
+        World {
+            now,
+            job,
+            pods,
+            parents,
+            waited_for: false,
+            create_refused: false,
+            created: Vec::new(),
+            revision: 1,
+            seed: 0,
+        }
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
@@ -58,6 +69,7 @@ impl World {
             pods: self.pods.values().cloned().map(Arc::new).collect(),
             parents: self.parents.clone(),
             waited_for: self.waited_for,
+            create_refused: self.create_refused,
         }
     }
 
