@@ -200,3 +200,6 @@ impl<D: Disk> Machine<D> {
         self.shared.visible.store(self.progress.revision, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod model_tests;

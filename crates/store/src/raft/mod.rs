@@ -18,3 +18,6 @@ mod types;
 
 pub use database::sync_dir;
 pub use node::{Leadership, Membership, Node, NodeConfig, ProposeError, ReadError};
+
+#[cfg(test)]
+mod suite_tests;

@@ -193,7 +193,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
         let from = {
             let mut tail = self.reader.tail.lock();
-            let from = tail.begin();
+            let from = tail.marks.purged.map_or(0, |id| id.index + 1);
             if from > log_id.index {
                 return Ok(());
             }

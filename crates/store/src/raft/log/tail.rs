@@ -14,6 +14,8 @@ const KEEP_BYTES: usize = 4 << 20;
 #[derive(Debug, Default)]
 pub struct Tail {
     pub marks: Marks,
+    /// First index that the log holds, or will hold.
+    begin: u64,
     /// Last entry, or the purge mark if there is none after it.
     pub last: Option<LogId>,
     /// Index of the first entry in `entries`.
@@ -28,7 +30,8 @@ impl Tail {
     /// The tail of a log that was just opened: everything is on disk.
     pub fn new(marks: Marks, last: Option<LogId>) -> Self {
         let next = last.map_or(0, |id| id.index + 1);
-        Self { last, marks, first: next, durable_next: next, ..Default::default() }
+        let begin = marks.purged.map_or(0, |id| id.index + 1);
+        Self { last, marks, begin, first: next, durable_next: next, ..Default::default() }
     }
 
     /// Index after the last entry.
@@ -38,14 +41,17 @@ impl Tail {
 
     /// First index that is not purged.
     pub fn begin(&self) -> u64 {
-        self.marks.purged.map_or(0, |id| id.index + 1)
+        self.begin
     }
 
     /// Adds entries; `Err` names the index that would leave a hole.
     pub fn append(&mut self, entries: &[(Entry, usize)]) -> Result<(), u64> {
         for (entry, size) in entries {
-            if self.last.is_some() && entry.log_id.index != self.next() {
-                return Err(entry.log_id.index);
+            match self.last {
+                Some(_) if entry.log_id.index != self.next() => return Err(entry.log_id.index),
+                Some(_) => {}
+                // An empty log begins where its first entry says.
+                None => self.begin = entry.log_id.index,
             }
             if self.entries.is_empty() {
                 self.first = entry.log_id.index;
@@ -75,6 +81,7 @@ impl Tail {
             self.pop(true);
         }
         self.marks.purged = Some(id);
+        self.begin = id.index + 1;
         if self.last.is_none_or(|last| last.index < id.index) {
             self.last = Some(id);
             self.durable_next = id.index + 1;

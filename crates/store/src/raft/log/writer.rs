@@ -114,3 +114,7 @@ fn last_appended(writes: &[Write]) -> Option<u64> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;
