@@ -11,6 +11,7 @@ use client::{Client, Error};
 use proto::core_v1::Pod;
 use tokio::task::JoinSet;
 
+use crate::report::PodName;
 use crate::runtime::StartId;
 use crate::worker::life::{Run, is_terminal};
 use crate::worker::mailbox::{Mailbox, News};
@@ -90,7 +91,10 @@ impl Pods {
         for event in batch.events {
             match event {
                 Event::Added(pod) | Event::Modified(pod) => self.changed(pod),
-                Event::Deleted(pod) => self.gone(&uid(&pod)).await,
+                Event::Deleted(pod) => {
+                    self.finish_unselected(&pod);
+                    self.gone(&uid(&pod)).await;
+                }
                 Event::Bookmark { initial_end } => {
                     if initial_end && let Some(listed) = self.listed.take() {
                         self.drop_unlisted(&listed).await;
@@ -132,6 +136,18 @@ impl Pods {
         let shared = self.shared.clone();
         // Boxed: the task's memory is that of its largest moment otherwise.
         self.workers.spawn(async move { (uid, Box::pin(worker::run(shared, node, pod, mailbox)).await) });
+    }
+
+    /// A simulated Pod that was being deleted leaves the selection when it ends, just as if it were removed; the event has its
+    /// state before that. Whether its removal is still to be done can't be told here, so it is asked for in any case.
+    fn finish_unselected(&self, pod: &Pod) {
+        let metadata = pod.metadata.clone().unwrap_or_default();
+        let ours = pod.spec.as_ref().is_some_and(|spec| self.nodes.contains_key(&spec.node_name));
+        if ours && metadata.deletion_timestamp.is_some() && self.shared.containers.runtime.is_simulated() {
+            let name = PodName { namespace: metadata.namespace, name: metadata.name, uid: metadata.uid };
+            // Nobody waits for the answer.
+            drop(self.shared.reporter.delete(&name));
+        }
     }
 
     async fn gone(&mut self, uid: &str) {
