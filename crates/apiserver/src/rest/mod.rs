@@ -113,6 +113,10 @@ async fn handle(State(face): State<Arc<Face>>, request: Request<Body>) -> Respon
     let (parts, body) = request.into_parts();
     let identity = parts.extensions.get::<Arc<Identity>>().cloned();
     let identity = identity.unwrap_or_else(|| Arc::new(Identity::anonymous()));
+    let identity = match access::acting(&identity, &parts.headers) {
+        Ok(identity) => identity,
+        Err(error) => return answer::error(&error),
+    };
     // HEAD is GET without its body, which the server leaves out.
     let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
     let call = Call {
