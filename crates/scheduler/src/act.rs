@@ -61,7 +61,10 @@ async fn commit_binds(
             .zip(results)
             .filter_map(|(chunk, result)| match refusal(result) {
                 None => {
-                    chunk.iter().for_each(|placement| recorder.record(scheduled(placement)));
+                    for placement in &chunk {
+                        recorder.record(scheduled(placement));
+                        unweighed(placement).into_iter().for_each(|event| recorder.record(event));
+                    }
                     None
                 }
                 Some(why) => Some((chunk, why)),
@@ -82,6 +85,14 @@ fn scheduled(placement: &Placement) -> EventDraft {
     let pod = placement.pod.pod.meta();
     let message = format!("Successfully assigned {}/{} to {}", pod.namespace, pod.name, placement.node);
     EventDraft::normal(reference(&placement.pod.pod), "Scheduled", message)
+}
+
+/// What the Pod asked for and this scheduler doesn't weigh yet is told, never dropped in silence.
+fn unweighed(placement: &Placement) -> Option<EventDraft> {
+    let ignored = &placement.pod.class.ignored;
+    let message =
+        || format!("Placed without regard to {}, which this scheduler does not weigh yet", ignored.join(", "));
+    (!ignored.is_empty()).then(|| EventDraft::warning(reference(&placement.pod.pod), "ConstraintIgnored", message()))
 }
 
 /// Writes the reason into the PodScheduled condition; one group a Pod, since each is someone else's object.
