@@ -234,3 +234,85 @@ async fn damage_and_unwritable_paths_are_one_clear_line() {
     assert!(matches!(refused, store::Error::Damaged { .. }), "{refused}");
     assert!(!refused.to_string().contains('\n'), "{refused}");
 }
+
+/// What lies on disk at this moment is what `kill -9` leaves: nothing that was acknowledged may need a clean end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_needs_no_clean_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let live = dir.path().join("live");
+    let store = start(&live).await;
+    let lease = store.lease().lease_grant(LeaseGrantRequest { ttl: 600, id: 7 }).await.unwrap().into_inner();
+    for round in 0..3 {
+        let puts = (0..100).map(|n| {
+            let mut kv = store.kv();
+            let put = PutRequest {
+                key: format!("k/{round}/{n}").into(),
+                value: vec![round; 100].into(),
+                lease: lease.id,
+                ..Default::default()
+            };
+            async move { kv.put(put).await.unwrap() }
+        });
+        futures::future::join_all(puts).await;
+        let copy = dir.path().join(format!("copy{round}"));
+        copy_dir(&live, &copy);
+        let crashed = start(&copy).await;
+        let all = RangeRequest { key: "k/".into(), range_end: "k0".into(), ..Default::default() };
+        let answer = crashed.kv().range(all.clone()).await.unwrap().into_inner();
+        assert_eq!(answer.count, 100 * (i64::from(round) + 1));
+        assert_eq!(answer.kvs, store.kv().range(all).await.unwrap().into_inner().kvs);
+        assert_eq!(answer.header.unwrap().revision, answer.count + 1);
+        let left = LeaseTimeToLiveRequest { id: lease.id, keys: true };
+        let left = crashed.lease().lease_time_to_live(left).await.unwrap().into_inner();
+        assert_eq!(left.keys.len() as i64, answer.count);
+        crashed.stop().await.unwrap();
+    }
+    store.stop().await.unwrap();
+}
+
+fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn locks_and_elections_have_one_owner() {
+    use proto::v3electionpb::election_client::ElectionClient;
+    use proto::v3electionpb::{CampaignRequest, LeaderRequest, ResignRequest};
+    use proto::v3lockpb::lock_client::LockClient;
+    use proto::v3lockpb::{LockRequest, UnlockRequest};
+    let dir = tempfile::tempdir().unwrap();
+    let store = start(dir.path()).await;
+    for id in [1, 2] {
+        store.lease().lease_grant(LeaseGrantRequest { ttl: 60, id }).await.unwrap();
+    }
+    let mut locks = LockClient::new(store.channel.clone());
+    let lock = |lease| LockRequest { name: "l".into(), lease };
+    let first = locks.lock(lock(1)).await.unwrap().into_inner();
+    let mut waiting = tokio::spawn({
+        let mut locks = locks.clone();
+        async move { locks.lock(lock(2)).await.unwrap().into_inner() }
+    });
+    let early = tokio::time::timeout(std::time::Duration::from_millis(200), &mut waiting).await;
+    assert!(early.is_err(), "the lock is held");
+    locks.unlock(UnlockRequest { key: first.key }).await.unwrap();
+    assert_eq!(waiting.await.unwrap().key, "l/2");
+
+    let mut elections = ElectionClient::new(store.channel.clone());
+    let campaign = CampaignRequest { name: "e".into(), lease: 1, value: "v".into() };
+    let won = elections.campaign(campaign).await.unwrap().into_inner().leader.unwrap();
+    let leader = elections.leader(LeaderRequest { name: "e".into() }).await.unwrap().into_inner();
+    assert_eq!(leader.kv.unwrap().value, "v");
+    elections.resign(ResignRequest { leader: Some(won) }).await.unwrap();
+    let none = elections.leader(LeaderRequest { name: "e".into() }).await.unwrap_err();
+    assert_eq!(none.message(), "election: no leader");
+    store.stop().await.unwrap();
+}

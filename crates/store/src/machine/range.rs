@@ -85,14 +85,18 @@ fn admits(request: &RangeRequest, found: &Found) -> bool {
 }
 
 fn sort(request: &RangeRequest, kvs: &mut [KeyValue]) {
-    match request.sort_target() {
-        SortTarget::Key => {}
-        SortTarget::Version => kvs.sort_by_key(|kv| kv.version),
-        SortTarget::Create => kvs.sort_by_key(|kv| kv.create_revision),
-        SortTarget::Mod => kvs.sort_by_key(|kv| kv.mod_revision),
-        SortTarget::Value => kvs.sort_by(|a, b| a.value.cmp(&b.value)),
-    }
+    let target = request.sort_target();
+    let ascending = |a: &KeyValue, b: &KeyValue| match target {
+        SortTarget::Key => a.key.cmp(&b.key),
+        SortTarget::Version => a.version.cmp(&b.version),
+        SortTarget::Create => a.create_revision.cmp(&b.create_revision),
+        SortTarget::Mod => a.mod_revision.cmp(&b.mod_revision),
+        SortTarget::Value => a.value.cmp(&b.value),
+    };
+    // Equal ones stay in order of key, in both directions.
     if request.sort_order() == SortOrder::Descend {
-        kvs.reverse();
+        kvs.sort_by(|a, b| ascending(b, a));
+    } else {
+        kvs.sort_by(ascending);
     }
 }

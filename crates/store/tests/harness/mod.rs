@@ -1,5 +1,8 @@
 //! A real store on a port of its own, and etcd clients for it.
 
+// Each test binary uses its part.
+#![allow(dead_code)]
+
 use std::path::Path;
 
 use proto::etcdserverpb::kv_client::KvClient;
