@@ -37,8 +37,10 @@ pub use watcher::{WatchStream, Watcher};
 use crate::registry::Resource;
 use crate::storage::{self, Storage};
 
-/// How long a read waits for the cache to reach a revision before it gives up with 504.
-const REACH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a read waits for a revision that its caller names before it gives up with 504; Kubernetes' own.
+const REACH_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a consistent read waits for the revision that the store has told: the watch may have to be opened anew.
+const CONSISTENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often progress is asked for while something waits.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(25);
 
@@ -95,7 +97,7 @@ impl Caches {
     /// The store's, or 504 when the cache does not get there in time.
     pub async fn consistent(&self) -> Result<i64, StatusError> {
         let revision = self.store_revision().await?;
-        self.reached(revision).await?;
+        self.reached_within(revision, CONSISTENT_TIMEOUT).await?;
         Ok(revision)
     }
 
@@ -112,6 +114,10 @@ impl Caches {
     /// # Errors
     /// 504 Timeout "Too large resource version" when that takes too long.
     pub async fn reached(&self, revision: i64) -> Result<(), StatusError> {
+        self.reached_within(revision, REACH_TIMEOUT).await
+    }
+
+    async fn reached_within(&self, revision: i64, patience: Duration) -> Result<(), StatusError> {
         if self.revision() >= revision {
             return Ok(());
         }
@@ -125,7 +131,7 @@ impl Caches {
                 }
             }
         };
-        match tokio::time::timeout(REACH_TIMEOUT, wait).await {
+        match tokio::time::timeout(patience, wait).await {
             Ok(()) => Ok(()),
             Err(_) => Err(api::status::too_large_resource_version(revision, self.revision())),
         }

@@ -32,21 +32,33 @@ use crate::registry::Registry;
 /// # Errors
 /// When the descriptors of reflection are damaged, which is a fault of the build.
 pub fn router(registry: &Arc<Registry>) -> Result<Router, tonic_reflection::server::Error> {
-    let reflection = |_| {
-        tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
-    };
     let (health, health_service) = tonic_health::server::health_reporter();
     tokio::spawn(async move { health.set_service_status("", tonic_health::ServingStatus::Serving).await });
     let big = 4 << 20;
     let routes = Routes::new(health_service)
-        .add_service(reflection(()).build_v1()?)
-        .add_service(reflection(()).build_v1alpha()?)
+        .add_service(reflection(registry).build_v1()?)
+        .add_service(reflection(registry).build_v1alpha()?)
         .add_service(CommitServiceServer::new(commit::Service(registry.clone())).max_decoding_message_size(big))
         .add_service(ElectionServiceServer::new(election::Service::new(registry)))
         .add_service(WatchServiceServer::new(progress::Service(registry.clone())))
         .add_service(OutputServiceServer::new(output::Service(registry.clone())))
         .add_service(AgentServiceServer::new(agent::Service(registry.clone())).max_decoding_message_size(big));
     Ok(routes.into_axum_router().reset_fallback().merge(kinds::router(registry)))
+}
+
+/// Reflection of what this port serves; the store's services have the same descriptors, but another port.
+fn reflection(registry: &Registry) -> tonic_reflection::server::Builder<'static> {
+    let mut builder = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .with_service_name("grpc.health.v1.Health");
+    for name in ["AgentService", "CommitService", "ElectionService", "OutputService", "WatchService"] {
+        builder = builder.with_service_name(format!("raftsman.v1.{name}"));
+    }
+    for resource in registry.resources() {
+        builder = builder.with_service_name(format!("raftsman.v1.{}Service", resource.info.kind));
+    }
+    builder
 }
 
 /// The request's surroundings: the listener has put the identity into the extensions.
