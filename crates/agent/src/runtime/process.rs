@@ -267,6 +267,7 @@ fn start_shim(pod_dir: &Path, dir: &Path, shim: &Path, record: &[u8], spec: &[u8
         child.wait().map_err(failed)?;
         return Ok(Run::Exited(exit));
     }
+    prune(dir);
     match shim_files::read_started(dir).map_err(failed)? {
         Some(started) => Ok(Run::Running { started_at: started.started_at }),
         None => {
@@ -274,6 +275,21 @@ fn start_shim(pod_dir: &Path, dir: &Path, shim: &Path, record: &[u8], spec: &[u8
             let problem = fs::read_to_string(dir.join("shim.err")).unwrap_or_default().trim().to_owned();
             fs::remove_dir_all(dir).map_err(failed)?;
             Err(RuntimeError::Shim { path: shim.to_owned(), problem })
+        }
+    }
+}
+
+/// A container that restarts for days must not fill the disk: of a start before the previous one only the records stay, which
+/// say how often it ran and how it ended.
+fn prune(dir: &Path) {
+    let number = dir.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u32>().ok());
+    let Some(old) = number.and_then(|number| number.checked_sub(2)) else { return };
+    let Ok(entries) = fs::read_dir(dir.with_file_name(old.to_string())) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if name != "start" && name != "exit" {
+            // What can't be removed now goes with the Pod.
+            let _ = fs::remove_file(entry.path());
         }
     }
 }
