@@ -9,6 +9,7 @@ mod lease_clock;
 mod listener;
 mod machine;
 mod marker;
+mod quota;
 mod raft;
 mod server;
 mod services;

@@ -15,10 +15,11 @@ use crate::lease_clock::LeaseClock;
 use crate::listener;
 use crate::machine::{Machine, View};
 use crate::marker::{self, Marker};
+use crate::quota;
 use crate::raft::log::{self, LogStore, OpenError};
 use crate::raft::state::{self, Pruner, RocksDisk, StateDir};
 use crate::raft::{Node, NodeConfig};
-use crate::services::{self, Context};
+use crate::services::{self, Context, reflection};
 use crate::tls::{self, Tls};
 use crate::watch::{self, Hub};
 
@@ -79,6 +80,7 @@ pub async fn run(
         tokio::select! {
             outcome = serve => outcome,
             () = leases.run(&context.node) => Ok(()),
+            () = quota::watch(&context) => Ok(()),
             reason = context.node.failed() => Err(Error::Stopped(reason)),
         }
     };
@@ -198,14 +200,9 @@ fn follow_leader(context: Arc<Context>, leads: signal::Sender<bool>) -> tokio::t
 }
 
 async fn router(context: &Arc<Context>) -> Result<axum::Router, Error> {
-    let reflection = |error: tonic_reflection::server::Error| Error::Stopped(error.to_string());
-    let builder = || {
-        tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
-    };
-    let grpc = services::routes(context)
-        .add_service(services::health().await)
-        .add_service(builder().build_v1().map_err(reflection)?)
-        .add_service(builder().build_v1alpha().map_err(reflection)?);
+    let grpc = services::routes(context).add_service(services::health().await);
+    let (v1, v1alpha) = reflection::services().map_err(|error| Error::Stopped(error.to_string()))?;
+    let grpc = grpc.add_service(v1).add_service(v1alpha);
     Ok(grpc.into_axum_router().merge(services::http(context.clone())))
 }
 

@@ -1,5 +1,8 @@
 //! The services over a real listener, by etcd's clients: what etcd answers, to the word.
 
+// In a test a panic is the failure.
+#![allow(clippy::unwrap_used)]
+
 mod harness;
 
 use harness::{prefix_watch, puts, start, try_start};
@@ -191,7 +194,24 @@ async fn status_and_http_say_what_etcd_says() {
     assert!(status.version.starts_with("3.6."));
     assert_eq!(status.leader, status.header.unwrap().member_id);
     assert!(status.raft_index > 0 && status.raft_applied_index > 0);
+    assert_eq!(http_get(&store, "/health").await, r#"{"health":"true","reason":""}"#);
+    assert!(http_get(&store, "/version").await.contains(&format!(r#""etcdserver":"{}""#, status.version)));
+    assert_eq!(http_get(&store, "/readyz").await, "ok");
+    assert!(http_get(&store, "/metrics").await.contains("etcd_server_has_leader 1"));
     store.stop().await.unwrap();
+}
+
+/// Body of a plain HTTP/1.1 request.
+async fn http_get(store: &harness::Running, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut socket = tokio::net::TcpStream::connect(store.address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    body.to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -71,7 +71,7 @@ impl<'a> KeyRange<'a> {
     }
 
     /// Bounds for an ordered map, or `None` where the range is empty (end not after start).
-    fn bounds(&self) -> Option<(Bound<&'a [u8]>, Bound<&'a [u8]>)> {
+    fn bounds(&self) -> Option<Bounds<'a>> {
         match self.end {
             [] => Some((Bound::Included(self.key), Bound::Included(self.key))),
             [0] => Some((Bound::Included(self.key), Bound::Unbounded)),
@@ -80,6 +80,8 @@ impl<'a> KeyRange<'a> {
         }
     }
 }
+
+type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
 /// A key at some revision, without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,9 +105,7 @@ impl Index {
             Some(versions) => versions.push(version),
             None => {
                 // A key is mostly written once or twice; the standard growth to 4 would waste memory.
-                let mut versions = Vec::with_capacity(1);
-                versions.push(version);
-                self.keys.insert(key.clone(), versions);
+                self.keys.insert(key.clone(), vec![version]);
             }
         }
     }

@@ -1,6 +1,9 @@
 //! The machine against a naive model (every revision a whole copy of the map), and against itself: the same
 //! commands give the same bytes, however they are batched.
 
+// In a test a panic is the failure.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use rocksdb::{BlockBasedOptions, Cache, LogLevel, Options};
 
 /// Bytes of the cache for blocks, indexes and filters of one database.
-const BLOCK_CACHE_BYTES: usize = 16 << 20;
+const BLOCK_CACHE_BYTES: usize = 8 << 20;
 
 /// Options that both databases share. `write_buffer_bytes` bounds one memtable; there are at most two.
 pub fn options(write_buffer_bytes: usize) -> Options {

@@ -274,3 +274,18 @@ fn settings() -> Config {
         ..Default::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// openraft's default for a restarted leader loses acknowledged writes, that for pre-vote grants blindly.
+    #[test]
+    fn settings_are_the_safe_ones() {
+        let settings = settings().validate().unwrap();
+        assert_eq!(settings.enable_leader_restore, Some(false));
+        assert_eq!(settings.enable_pre_vote, Some(true));
+        assert!(settings.quorum_loss_probe_interval.unwrap() >= 2 * settings.election_timeout_max);
+        assert_eq!(settings.allow_log_reversion, None);
+    }
+}

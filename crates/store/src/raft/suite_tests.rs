@@ -1,6 +1,9 @@
 //! openraft's own storage suite on the real log and machine, and what that suite does not ask: that everything
 //! is still there when a store is opened again.
 
+// In a test a panic is the failure.
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 
 use openraft::entry::RaftEntry;

@@ -37,9 +37,8 @@ fn missing_leader() -> Status {
 impl Election for ElectionService {
     async fn campaign(&self, request: Request<CampaignRequest>) -> Result<Response<CampaignResponse>, Status> {
         let CampaignRequest { name, lease, value } = request.into_inner();
-        let value = Bytes::from(value);
         let (place, existed) = ownership::enter(&self.0, &name, lease, value.clone()).await?;
-        let leader = LeaderKey { name: name.clone(), key: place.key.clone().into(), rev: place.created, lease };
+        let leader = LeaderKey { name: name.clone(), key: place.key.clone(), rev: place.created, lease };
         if existed {
             proclaim(&self.0, &leader, value).await?;
         }
@@ -49,7 +48,7 @@ impl Election for ElectionService {
 
     async fn proclaim(&self, request: Request<ProclaimRequest>) -> Result<Response<ProclaimResponse>, Status> {
         let ProclaimRequest { leader, value } = request.into_inner();
-        proclaim(&self.0, &leader.ok_or_else(missing_leader)?, value.into()).await?;
+        proclaim(&self.0, &leader.ok_or_else(missing_leader)?, value).await?;
         Ok(Response::new(ProclaimResponse { header: self.0.header_now() }))
     }
 
@@ -75,14 +74,14 @@ impl Election for ElectionService {
 
     async fn resign(&self, request: Request<ResignRequest>) -> Result<Response<ResignResponse>, Status> {
         let leader = request.into_inner().leader.ok_or_else(missing_leader)?;
-        ownership::leave(&self.0, leader.key.into(), Some(leader.rev)).await?;
+        ownership::leave(&self.0, leader.key, Some(leader.rev)).await?;
         Ok(Response::new(ResignResponse { header: self.0.header_now() }))
     }
 }
 
 /// Replaces the leader's value, if it still leads.
 async fn proclaim(context: &Arc<Context>, leader: &LeaderKey, value: Bytes) -> Result<(), Status> {
-    let key = Bytes::from(leader.key.clone());
+    let key = leader.key.clone();
     let put = PutRequest { key: key.clone(), value, lease: leader.lease, ..Default::default() };
     let txn = TxnRequest {
         compare: vec![ownership::created_is(key, leader.rev)],

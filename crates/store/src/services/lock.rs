@@ -18,11 +18,11 @@ impl Lock for LockService {
         let LockRequest { name, lease } = request.into_inner();
         let (place, _) = ownership::enter(&self.0, &name, lease, Bytes::new()).await?;
         ownership::wait_for_turn(&self.0, &name, &place).await?;
-        Ok(Response::new(LockResponse { header: self.0.header_now(), key: place.key.into() }))
+        Ok(Response::new(LockResponse { header: self.0.header_now(), key: place.key }))
     }
 
     async fn unlock(&self, request: Request<UnlockRequest>) -> Result<Response<UnlockResponse>, Status> {
-        ownership::leave(&self.0, request.into_inner().key.into(), None).await?;
+        ownership::leave(&self.0, request.into_inner().key, None).await?;
         Ok(Response::new(UnlockResponse { header: self.0.header_now() }))
     }
 }

@@ -17,9 +17,7 @@ use tonic::{Request, Response, Status};
 
 use super::{CLUSTER_VERSION, Context, ETCD_VERSION, status};
 use crate::machine::Reply;
-
-/// Bytes that etcd lets a store grow to by default; told, not enforced yet.
-const QUOTA_BYTES: i64 = 2 << 30;
+use crate::quota::QUOTA_BYTES;
 
 /// The maintenance service.
 pub struct MaintenanceService(pub Arc<Context>);

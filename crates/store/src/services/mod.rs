@@ -9,6 +9,7 @@ mod lease;
 mod lock;
 mod maintenance;
 mod ownership;
+pub mod reflection;
 mod status;
 mod watch;
 

@@ -23,6 +23,7 @@ use tonic::transport::Channel;
 /// A running store; `stop` ends it.
 pub struct Running {
     pub channel: Channel,
+    pub address: std::net::SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), store::Error>>,
 }
@@ -46,7 +47,7 @@ pub async fn try_start(dir: &Path, name: &str) -> Result<Running, store::Error> 
     };
     let channel = Channel::from_shared(format!("http://{}", ready.address)).expect("a URL");
     let channel = channel.connect().await.expect("a connection");
-    Ok(Running { channel, stop, task })
+    Ok(Running { channel, address: ready.address, stop, task })
 }
 
 impl Running {

@@ -14,7 +14,7 @@ use crate::raft::database::{self, io_error};
 use crate::raft::types::{Entry, LogId, Vote};
 
 /// Bytes of one memtable of the log.
-const WRITE_BUFFER_BYTES: usize = 8 << 20;
+const WRITE_BUFFER_BYTES: usize = 4 << 20;
 /// Bytes of write-ahead log before RocksDB flushes what pins it.
 const WAL_BYTES_MAX: u64 = 32 << 20;
 /// Layout of a stored entry: this byte, the CRC-32C of the rest, the rest.

@@ -19,7 +19,7 @@ use crate::raft::database::{self, io_error, sync_dir};
 use crate::raft::log::OpenError;
 
 /// Bytes of one memtable of the machine's state.
-const WRITE_BUFFER_BYTES: usize = 16 << 20;
+const WRITE_BUFFER_BYTES: usize = 8 << 20;
 
 /// The database; replaced as a whole when a snapshot is installed.
 pub struct RocksDisk {

@@ -86,7 +86,7 @@ impl<F: Feed> Worker<F> {
             // An asker that has gone away needs no answer.
             match job {
                 Job::Apply(entries, done) => drop(done.send(self.apply(entries))),
-                Job::Applied(done) => drop(done.send(self.machine.progress().clone())),
+                Job::Applied(done) => drop(done.send(*self.machine.progress())),
                 Job::Replace(stored, done) => drop(done.send(self.replace(stored))),
             }
         }
