@@ -125,8 +125,8 @@ fn wanted(turn: &Turn<'_>) -> usize {
     let parallelism = turn.spec.parallelism.unwrap_or(1).max(0);
     let wanted = match turn.spec.completions {
         Some(completions) => (completions - turn.succeeded()).min(parallelism),
-        // A work queue: once one has succeeded, the others finish what there is.
-        None if turn.succeeded() > 0 => return turn.census.active.len().min(index(parallelism)),
+        // A work queue: once one has succeeded, the others finish what there is, whatever parallelism says now.
+        None if turn.succeeded() > 0 => return turn.census.active.len(),
         None => parallelism,
     };
     index(wanted)
