@@ -207,12 +207,13 @@ impl Client {
 
     /// The pinned kubectl, in this namespace.
     pub fn kubectl(&self, args: &[&str]) -> Ran {
-        Ran::run(self.kubectl_command(args).arg("--namespace").arg(&self.namespace))
+        Ran::run(&mut self.kubectl_command(&[&["--namespace", &self.namespace], args].concat()))
     }
 
     /// The pinned kubectl with a manifest on stdin (`-f -`).
     pub fn kubectl_with(&self, args: &[&str], input: &str) -> Ran {
-        Ran::with_input(self.kubectl_command(args).arg("--namespace").arg(&self.namespace), input.as_bytes())
+        let mut command = self.kubectl_command(&[&["--namespace", &self.namespace], args].concat());
+        Ran::with_input(&mut command, input.as_bytes())
     }
 
     /// The pinned kubectl without a namespace.

@@ -121,12 +121,14 @@ fn a_commit_creates_two_jobs_or_none() {
     let create = |name: &str| json!({"create": {"job": a_job(&client.namespace, name)}});
     let commit = |names: [&str; 2]| json!({"groups": [{"writes": [create(names[0]), create(names[1])]}]});
     let both = parse(&call(&client, "raftsman.v1.CommitService/Commit", &commit(["one", "two"])).ok());
-    assert_eq!(both["groups"][0]["ok"], true, "{both}");
-    let revision = |name: &str| client.get("job", name)["metadata"]["resourceVersion"].clone();
-    assert!(revision("one").is_string());
+    let written = &both["groups"][0]["written"];
+    assert_eq!(written[0]["resourceVersion"], both["revision"], "{both}");
+    assert_eq!(written[1]["resourceVersion"], both["revision"], "{both}");
+    assert_ne!(client.get("job", "one")["metadata"]["uid"], client.get("job", "two")["metadata"]["uid"]);
 
     let none = parse(&call(&client, "raftsman.v1.CommitService/Commit", &commit(["three", "two"])).ok());
-    assert_ne!(none["groups"][0]["ok"], json!(true), "{none}");
+    assert_eq!(none["groups"][0]["error"]["reason"], "AlreadyExists", "{none}");
+    assert_eq!(none["groups"][0]["failedIndex"], 1, "{none}");
     let missing = client.kubectl(&["get", "job", "three"]).fails(1);
     assert!(missing.contains("NotFound"), "{missing}");
 }

@@ -255,7 +255,7 @@ fn deletion_cascades_as_it_is_asked_to() {
             1 => Ok(()),
             count => Err(format!("{count} Pods")),
         });
-        client.kubectl(&["delete", "job", name, "--cascade", cascade, "--timeout=60s"]).ok();
+        client.kubectl(&["delete", "job", name, &format!("--cascade={cascade}"), "--timeout=60s"]).ok();
         if cascade == "orphan" {
             let pods = client.list("pods", &selector);
             assert_eq!(pods.len(), 1);
