@@ -214,6 +214,12 @@ impl Json {
     pub fn of<T: proto::json::Json>(message: &T) -> Self {
         Json(String::from_utf8_lossy(&proto::json::to_vec(message)).into_owned())
     }
+
+    /// The JSON of a map such as labels.
+    pub fn of_map(map: &std::collections::BTreeMap<String, String>) -> Self {
+        let object = map.iter().map(|(key, value)| (key.clone(), serde_json::Value::from(value.as_str())));
+        Json(serde_json::Value::Object(object.collect()).to_string())
+    }
 }
 
 impl Value for Omitted {

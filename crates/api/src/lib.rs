@@ -21,6 +21,8 @@ pub mod status;
 pub mod storage;
 pub mod taint;
 pub mod time;
+pub mod validate;
+pub mod warnings;
 
 /// The messages themselves, for crates that depend on this one only.
 pub use proto;

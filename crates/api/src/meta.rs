@@ -178,6 +178,16 @@ pub fn add_missing(to: &mut BTreeMap<String, String>, from: &BTreeMap<String, St
     }
 }
 
+/// Whether two messages say the same: equal, or of equal JSON. An unset message and an empty one differ as values but
+/// not in what they say (`"resources": {}`), and a client that reads JSON and writes it back turns one into the other.
+pub fn same_content<T: proto::json::Json + PartialEq>(a: Option<&T>, b: Option<&T>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a == b || proto::json::to_vec(a) == proto::json::to_vec(b),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proto::batch_v1::Job;

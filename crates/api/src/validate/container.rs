@@ -1,0 +1,154 @@
+//! Containers: names, images, ports, mounts, resources.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proto::core_v1::{Container, ContainerPort, ResourceRequirements, VolumeMount};
+use proto::resource;
+
+use super::{complain, environment, one_of};
+use crate::field::{Error, Errors, Path};
+use crate::names;
+use crate::quantity::Quantity;
+
+const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
+
+/// All containers of one list; `names` holds those of the lists before, `volumes` the Pod's.
+pub(super) fn containers(
+    containers: &[Container],
+    volumes: &BTreeSet<&str>,
+    names: &mut BTreeSet<String>,
+    at: &Path<'_>,
+    errors: &mut Errors,
+) {
+    for (i, container) in containers.iter().enumerate() {
+        let at = at.index(i);
+        one(container, volumes, &at, errors);
+        if !container.name.is_empty() && !names.insert(container.name.clone()) {
+            errors.push(Error::duplicate(&at.child("name"), container.name.as_str()));
+        }
+    }
+}
+
+fn one(container: &Container, volumes: &BTreeSet<&str>, at: &Path<'_>, errors: &mut Errors) {
+    match container.name.as_str() {
+        "" => errors.push(Error::required(&at.child("name"), "")),
+        name => complain(names::dns_label(name), name, &at.child("name"), errors),
+    }
+    let image = at.child("image");
+    match container.image.as_str() {
+        "" => errors.push(Error::required(&image, "")),
+        text if text.trim() != text => {
+            errors.push(Error::invalid(&image, text, "must not have leading or trailing whitespace"));
+        }
+        _ => {}
+    }
+    let policies = ["FallbackToLogsOnError", "File"];
+    one_of(&container.termination_message_policy, &policies, &at.child("terminationMessagePolicy"), errors);
+    ports(&container.ports, &at.child("ports"), errors);
+    environment::variables(&container.env, &at.child("env"), errors);
+    environment::sources(&container.env_from, &at.child("envFrom"), errors);
+    mounts(&container.volume_mounts, volumes, &at.child("volumeMounts"), errors);
+    one_of(&container.image_pull_policy, &["Always", "IfNotPresent", "Never"], &at.child("imagePullPolicy"), errors);
+    if let Some(asked) = &container.resources {
+        resources(asked, &at.child("resources"), errors);
+    }
+}
+
+fn ports(ports: &[ContainerPort], at: &Path<'_>, errors: &mut Errors) {
+    let mut seen = BTreeSet::new();
+    for (i, port) in ports.iter().enumerate() {
+        let at = at.index(i);
+        if !port.name.is_empty() {
+            complain(names::port_name(&port.name), &port.name, &at.child("name"), errors);
+            if !seen.insert(port.name.as_str()) {
+                errors.push(Error::duplicate(&at.child("name"), port.name.as_str()));
+            }
+        }
+        if port.container_port == 0 {
+            errors.push(Error::required(&at.child("containerPort"), ""));
+        } else {
+            port_number(port.container_port, &at.child("containerPort"), errors);
+        }
+        if port.host_port != 0 {
+            port_number(port.host_port, &at.child("hostPort"), errors);
+        }
+        one_of(&port.protocol, &PROTOCOLS, &at.child("protocol"), errors);
+    }
+}
+
+/// A port from 1 to 65535.
+pub(super) fn port_number(port: i32, at: &Path<'_>, errors: &mut Errors) {
+    errors.extend(names::port_number(port).iter().map(|problem| Error::invalid(at, port, problem)));
+}
+
+fn mounts(mounts: &[VolumeMount], volumes: &BTreeSet<&str>, at: &Path<'_>, errors: &mut Errors) {
+    let mut paths = BTreeSet::new();
+    for (i, mount) in mounts.iter().enumerate() {
+        let at = at.index(i);
+        match mount.name.as_str() {
+            "" => errors.push(Error::required(&at.child("name"), "")),
+            name if !volumes.contains(name) => errors.push(Error::not_found(&at.child("name"), name)),
+            _ => {}
+        }
+        if mount.mount_path.is_empty() {
+            errors.push(Error::required(&at.child("mountPath"), ""));
+        } else if !paths.insert(mount.mount_path.as_str()) {
+            errors.push(Error::invalid(&at.child("mountPath"), mount.mount_path.as_str(), "must be unique"));
+        }
+        if !mount.sub_path.is_empty() && !mount.sub_path_expr.is_empty() {
+            let detail = "subPathExpr and subPath are mutually exclusive";
+            errors.push(Error::invalid(&at.child("subPathExpr"), mount.sub_path_expr.as_str(), detail));
+        }
+        for (text, name) in [(&mount.sub_path, "subPath"), (&mount.sub_path_expr, "subPathExpr")] {
+            if text.starts_with('/') {
+                errors.push(Error::invalid(&at.child(name), text.as_str(), "must be a relative path"));
+            }
+            if text.split('/').any(|part| part == "..") {
+                errors.push(Error::invalid(&at.child(name), text.as_str(), "must not contain '..'"));
+            }
+        }
+    }
+}
+
+type Quantities = BTreeMap<String, resource::Quantity>;
+
+/// Limits and requests: known names, no negative amounts, no request above its limit.
+pub(super) fn resources(asked: &ResourceRequirements, at: &Path<'_>, errors: &mut Errors) {
+    let limits = amounts(&asked.limits, &at.child("limits"), errors);
+    let requests = amounts(&asked.requests, &at.child("requests"), errors);
+    let at = at.child("requests");
+    for (name, request) in requests {
+        let Some(limit) = limits.get(name) else { continue };
+        if request.minus(*limit).signum() > 0 {
+            let shown = asked.requests[name].string.as_str();
+            let detail = format!("must be less than or equal to {name} limit of {}", asked.limits[name].string);
+            errors.push(Error::invalid(&at, shown, &detail));
+        }
+    }
+}
+
+fn amounts<'a>(all: &'a Quantities, at: &Path<'_>, errors: &mut Errors) -> BTreeMap<&'a str, Quantity> {
+    let mut parsed = BTreeMap::new();
+    for (name, quantity) in all {
+        let at = at.key(name);
+        complain(names::label_key(name), name, &at, errors);
+        let native = ["cpu", "memory", "ephemeral-storage"].contains(&name.as_str()) || name.starts_with("hugepages-");
+        if !native && !name.contains('/') {
+            errors.push(Error::invalid(&at, name.as_str(), "must be a standard resource for containers"));
+        }
+        match Quantity::parse(&quantity.string) {
+            Err(problem) => errors.push(Error::invalid(&at, quantity.string.as_str(), &problem.to_string())),
+            Ok(amount) => {
+                if amount.signum() < 0 {
+                    let detail = "must be greater than or equal to 0";
+                    errors.push(Error::invalid(&at, quantity.string.as_str(), detail));
+                }
+                if name.contains('/') && !amount.is_whole() {
+                    errors.push(Error::invalid(&at, quantity.string.as_str(), "must be an integer"));
+                }
+                parsed.insert(name.as_str(), amount);
+            }
+        }
+    }
+    parsed
+}

@@ -1,0 +1,72 @@
+//! Pods.
+
+use proto::core_v1::{Pod, PodSpec};
+
+use super::meta::{Name, object_meta, object_meta_update};
+use super::pod_spec;
+use crate::field::{Error, Errors, Path};
+use crate::meta::{Object, same_content};
+
+/// A new Pod.
+pub fn pod_create(pod: &Pod) -> Errors {
+    let mut errors = Vec::new();
+    object_meta(pod.meta(), true, Name::Subdomain, &mut errors);
+    pod_spec::pod_spec(&pod.spec.clone().unwrap_or_default(), &Path::new("spec"), false, &mut errors);
+    errors
+}
+
+/// A Pod's new version: images, the deadline, added tolerations; the node where it had none.
+pub fn pod_update(new: &Pod, old: &Pod) -> Errors {
+    let mut errors = Vec::new();
+    object_meta_update(new.meta(), old.meta(), &mut errors);
+    let (after, before) = (new.spec.clone().unwrap_or_default(), old.spec.clone().unwrap_or_default());
+    for (name, new, old) in [
+        ("containers", &after.containers, &before.containers),
+        ("initContainers", &after.init_containers, &before.init_containers),
+    ] {
+        if new.len() != old.len() {
+            let detail = "pod updates may not add or remove containers";
+            errors.push(Error::forbidden(&Path::new("spec").child(name), detail));
+            return errors;
+        }
+    }
+    if after.tolerations.len() < before.tolerations.len()
+        || before.tolerations.iter().any(|toleration| !after.tolerations.contains(toleration))
+    {
+        let detail = "existing toleration can not be modified except its tolerationSeconds";
+        errors.push(Error::forbidden(&Path::new("spec.tolerations"), detail));
+    }
+    if !same_content(Some(&adopted(&before, &after)), Some(&after)) {
+        let detail = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+        errors.push(Error::forbidden(&Path::new("spec"), detail));
+    }
+    if errors.is_empty() {
+        pod_spec::pod_spec(&after, &Path::new("spec"), false, &mut errors);
+    }
+    errors
+}
+
+/// `old` with all of `new` that may change.
+fn adopted(old: &PodSpec, new: &PodSpec) -> PodSpec {
+    let mut spec = old.clone();
+    for (old, new) in spec.containers.iter_mut().zip(&new.containers) {
+        old.image = new.image.clone();
+    }
+    for (old, new) in spec.init_containers.iter_mut().zip(&new.init_containers) {
+        old.image = new.image.clone();
+    }
+    spec.active_deadline_seconds = new.active_deadline_seconds;
+    spec.tolerations = new.tolerations.clone();
+    spec.scheduling_gates = new.scheduling_gates.clone();
+    if spec.node_name.is_empty() {
+        spec.node_name = new.node_name.clone();
+    }
+    spec
+}
+
+/// A Pod's new status: only its metadata has rules here.
+pub fn pod_status_update(new: &Pod, old: &Pod) -> Errors {
+    let mut errors = Vec::new();
+    object_meta_update(new.meta(), old.meta(), &mut errors);
+    errors
+}

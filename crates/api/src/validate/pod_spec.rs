@@ -1,0 +1,129 @@
+//! A Pod's spec, alone or in a template.
+
+use std::collections::BTreeSet;
+
+use proto::core_v1::{PodSpec, PodTemplateSpec, Toleration, Volume};
+
+use super::meta::{annotations, labels};
+use super::{complain, container, one_of};
+use crate::field::{Error, Errors, Path};
+use crate::names;
+
+/// What a template belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// A Job, whose own rule for the restart policy follows.
+    Job,
+    /// A PodTemplate.
+    Template,
+}
+
+/// A template: its labels, annotations and spec.
+pub(super) fn template(template: &PodTemplateSpec, at: &Path<'_>, owner: Owner, errors: &mut Errors) {
+    let meta = template.metadata.clone().unwrap_or_default();
+    let metadata = at.child("metadata");
+    labels(&meta.labels, &metadata.child("labels"), errors);
+    annotations(&meta.annotations, &metadata.child("annotations"), errors);
+    let spec = template.spec.clone().unwrap_or_default();
+    pod_spec(&spec, &at.child("spec"), owner == Owner::Job, errors);
+    if !spec.ephemeral_containers.is_empty() {
+        let detail = "ephemeral containers not allowed in pod template";
+        errors.push(Error::forbidden(&at.child("spec.ephemeralContainers"), detail));
+    }
+}
+
+/// A spec. `owner_says_restart`: the restart policy's rule is the owner's, so nothing is said of it here.
+pub(super) fn pod_spec(spec: &PodSpec, at: &Path<'_>, owner_says_restart: bool, errors: &mut Errors) {
+    let volumes = volumes(&spec.volumes, &at.child("volumes"), errors);
+    if spec.containers.is_empty() {
+        errors.push(Error::required(&at.child("containers"), ""));
+    }
+    let mut names = BTreeSet::new();
+    container::containers(&spec.containers, &volumes, &mut names, &at.child("containers"), errors);
+    container::containers(&spec.init_containers, &volumes, &mut names, &at.child("initContainers"), errors);
+    let policies = ["Always", "OnFailure", "Never"];
+    if !(owner_says_restart && spec.restart_policy.is_empty()) {
+        one_of(&spec.restart_policy, &policies, &at.child("restartPolicy"), errors);
+    }
+    let dns = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
+    one_of(&spec.dns_policy, &dns, &at.child("dnsPolicy"), errors);
+    labels(&spec.node_selector, &at.child("nodeSelector"), errors);
+    if let Some(seconds) = spec.active_deadline_seconds.filter(|seconds| !(1..=i64::from(i32::MAX)).contains(seconds)) {
+        let detail = "must be between 1 and 2147483647, inclusive";
+        errors.push(Error::invalid(&at.child("activeDeadlineSeconds"), seconds, detail));
+    }
+    if let Some(seconds) = spec.termination_grace_period_seconds.filter(|seconds| *seconds < 0) {
+        let detail = "must be greater than or equal to 0";
+        errors.push(Error::invalid(&at.child("terminationGracePeriodSeconds"), seconds, detail));
+    }
+    let subdomains = [
+        (&spec.service_account_name, "serviceAccountName"),
+        (&spec.node_name, "nodeName"),
+        (&spec.priority_class_name, "priorityClassName"),
+    ];
+    for (text, name) in subdomains.into_iter().filter(|(text, _)| !text.is_empty()) {
+        complain(names::dns_subdomain(text), text, &at.child(name), errors);
+    }
+    for (text, name) in [(&spec.hostname, "hostname"), (&spec.subdomain, "subdomain")] {
+        if !text.is_empty() {
+            complain(names::dns_label(text), text, &at.child(name), errors);
+        }
+    }
+    tolerations(&spec.tolerations, &at.child("tolerations"), errors);
+}
+
+fn volumes<'a>(all: &'a [Volume], at: &Path<'_>, errors: &mut Errors) -> BTreeSet<&'a str> {
+    let mut known = BTreeSet::new();
+    for (i, volume) in all.iter().enumerate() {
+        let at = at.index(i);
+        let name = at.child("name");
+        match volume.name.as_str() {
+            "" => errors.push(Error::required(&name, "")),
+            text => {
+                complain(names::dns_label(text), text, &name, errors);
+                if !known.insert(text) {
+                    errors.push(Error::duplicate(&name, text));
+                }
+            }
+        }
+        let empty = volume.volume_source.as_ref().is_none_or(|source| *source == Default::default());
+        if empty {
+            errors.push(Error::required(&at, "must specify a volume type"));
+        }
+    }
+    known
+}
+
+/// Tolerations of taints.
+pub(super) fn tolerations(all: &[Toleration], at: &Path<'_>, errors: &mut Errors) {
+    for (i, toleration) in all.iter().enumerate() {
+        let at = at.index(i);
+        let (operator, effect) = (at.child("operator"), at.child("effect"));
+        if toleration.key.is_empty() {
+            if toleration.operator != "Exists" {
+                let detail =
+                    "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
+                errors.push(Error::invalid(&operator, toleration.operator.as_str(), detail));
+            }
+        } else {
+            complain(names::label_key(&toleration.key), &toleration.key, &at.child("key"), errors);
+        }
+        if toleration.toleration_seconds.is_some() && toleration.effect != "NoExecute" {
+            let detail = "effect must be 'NoExecute' when `tolerationSeconds` is set";
+            errors.push(Error::invalid(&effect, toleration.effect.as_str(), detail));
+        }
+        match toleration.operator.as_str() {
+            "Equal" | "" => complain(names::label_value(&toleration.value), &toleration.value, &operator, errors),
+            "Exists" if !toleration.value.is_empty() => {
+                let detail = "value must be empty when `operator` is 'Exists'";
+                errors.push(Error::invalid(&operator, toleration.value.as_str(), detail));
+            }
+            "Exists" => {}
+            other => errors.push(Error::not_supported(&operator, other, &["Equal", "Exists"])),
+        }
+        let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+        if !toleration.effect.is_empty() && !effects.contains(&toleration.effect.as_str()) {
+            errors.push(Error::not_supported(&effect, toleration.effect.as_str(), &effects));
+        }
+    }
+}
