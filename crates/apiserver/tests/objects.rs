@@ -59,9 +59,14 @@ async fn an_object_lives() {
     assert_eq!(running.metadata.as_ref().expect("metadata").labels["k"], "v", "metadata stays");
     assert_eq!(running.spec, changed.spec, "the spec stays");
 
-    let listed = pods.list(pb::ListRequest { namespace: namespace.clone(), label_selector: "k=v".into(), ..Default::default() });
+    let listed =
+        pods.list(pb::ListRequest { namespace: namespace.clone(), label_selector: "k=v".into(), ..Default::default() });
     assert_eq!(listed.await.expect("listed").into_inner().items, vec![running]);
-    let request = pb::ListRequest { namespace: namespace.clone(), field_selector: "status.phase=Pending".into(), ..Default::default() };
+    let request = pb::ListRequest {
+        namespace: namespace.clone(),
+        field_selector: "status.phase=Pending".into(),
+        ..Default::default()
+    };
     assert!(pods.list(request).await.expect("listed").into_inner().items.is_empty());
 
     let request = pb::DeleteRequest { namespace: namespace.clone(), name: "a".into(), ..Default::default() };
@@ -94,7 +99,11 @@ async fn a_watch_tells_of_whole_revisions() {
     let writes = ["x", "y"].map(|name| create(pb::object::Object::Pod(pod(&namespace, name))));
     let group = pb::Group { writes: writes.into(), ..Default::default() };
     let mut commits = CommitServiceClient::new(plane.channel.clone());
-    let answer = commits.commit(pb::CommitRequest { groups: vec![group], ..Default::default() }).await.expect("sent").into_inner();
+    let answer = commits
+        .commit(pb::CommitRequest { groups: vec![group], ..Default::default() })
+        .await
+        .expect("sent")
+        .into_inner();
     assert_eq!(answer.groups[0].error, None);
     let both = watch.message().await.expect("open").expect("a message");
     assert_eq!((both.revision, both.events.len()), (answer.revision, 2));

@@ -1,5 +1,7 @@
 //! A real store and a real API server on ports of their own, in this process, in plaintext on loopback.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::time::Duration;
 
 use proto::core_v1::{Container, Namespace, Pod, PodSpec};
