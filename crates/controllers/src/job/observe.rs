@@ -25,9 +25,14 @@ pub const JOBS_BY_PARENT: &str = "parent";
 /// What happens to Pods is looked at no more often than this, in batches; Kubernetes gathers for a second.
 const POD_PACE: Duration = Duration::from_millis(30);
 
-/// The values of [`PODS_BY_JOB`].
+/// Stands for the name of a Job in the keys of Pods that are held for none; no Job can have it.
+const NO_JOB: &str = ":none";
+
+/// The values of [`PODS_BY_JOB`]. A Pod that is held to be counted, and that no Job manages (its Job was deleted and orphaned
+/// it), belongs to a key of its own: one for each namespace.
 pub fn pods_by_job(pod: &PodView) -> Vec<String> {
-    pod.job_key().into_iter().collect()
+    let unmanaged = || pod.is_tracked().then(|| meta::key_of(&pod.namespace, NO_JOB));
+    pod.job_key().or_else(unmanaged).into_iter().collect()
 }
 
 /// The values of [`JOBS_BY_PARENT`].
@@ -118,11 +123,49 @@ fn job_changed(jobs: &Informer<Job>, queue: &WorkQueue<String>, change: &Change<
 fn pod_changed(queue: &WorkQueue<String>, change: &Change<PodView>) {
     let (old, new) = (change.old.as_deref(), change.new.as_deref());
     let matters = |pod: &PodView| {
-        (pod.phase, pod.ready, pod.deletion, pod.is_tracked(), pod.restarts, pod.failed_restarts, pod.job_key())
+        (pod.phase, pod.ready, pod.deletion, pod.is_tracked(), pod.restarts, pod.failed_restarts, pods_by_job(pod))
     };
     if old.map(matters) == new.map(matters) {
         return;
     }
-    let keys = [old, new].into_iter().flatten().filter_map(PodView::job_key);
+    let keys = [old, new].into_iter().flatten().flat_map(pods_by_job);
     keys.for_each(|key| queue.add_paced(key, POD_PACE));
+}
+
+#[cfg(test)]
+mod tests {
+    use api::proto::meta_v1::ObjectMeta;
+
+    use super::*;
+
+    fn pod(job: Option<&str>, finalizers: &[&str]) -> PodView {
+        let reference = |name: &str| {
+            let metadata = Some(ObjectMeta { name: name.into(), uid: "u".into(), ..Default::default() });
+            meta::controller_reference(&Job { metadata, ..Default::default() })
+        };
+        let metadata = ObjectMeta {
+            namespace: "ns".into(),
+            name: "p".into(),
+            owner_references: job.map(reference).into_iter().collect(),
+            finalizers: finalizers.iter().map(|finalizer| (*finalizer).to_owned()).collect(),
+            ..Default::default()
+        };
+        PodView::of(Pod { metadata: Some(metadata), ..Default::default() })
+    }
+
+    #[test]
+    fn a_held_pod_without_a_job_has_a_key_too() {
+        assert_eq!(pods_by_job(&pod(Some("pi"), &[JOB_TRACKING])), ["ns/pi"]);
+        assert_eq!(pods_by_job(&pod(Some("pi"), &[])), ["ns/pi"]);
+        assert_eq!(pods_by_job(&pod(None, &[JOB_TRACKING])), ["ns/:none"]);
+        assert_eq!(pods_by_job(&pod(None, &["other"])), [""; 0]);
+    }
+
+    #[test]
+    fn orphans_are_released_a_group_at_a_time() {
+        let orphans: Vec<_> = (0..150).map(|_| Arc::new(pod(None, &[JOB_TRACKING]))).collect();
+        let plan = release_orphans(&orphans);
+        assert_eq!((plan.writes.len(), plan.requeue_after), (GROUP_OPS_MAX, Some(Duration::ZERO)));
+        assert_eq!(release_orphans(&orphans[..3]).requeue_after, None);
+    }
 }
