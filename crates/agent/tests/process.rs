@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Once;
 use std::time::Duration;
 
-use agent::launch::Launch;
+use agent::launch::{Launch, User};
 use agent::runtime::process::ProcessRuntime;
 use agent::runtime::{Runtime, Start, StartId};
 use agent::worker::life::{Exit, Run};
@@ -60,15 +60,17 @@ fn id(number: u32) -> StartId {
     StartId { pod_uid: "uid-1".into(), container: "main".into(), number }
 }
 
-/// The shim of this build.
+/// The shim of this build, beside the tests' folder.
 fn shim() -> PathBuf {
     static BUILT: Once = Once::new();
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().and_then(Path::parent).unwrap();
     BUILT.call_once(|| {
-        let status = Command::new(env!("CARGO")).args(["build", "-q", "-p", "shim"]).status().unwrap();
+        let release = folder.ends_with("release").then_some("--release");
+        let status = Command::new(env!("CARGO")).args(["build", "-q", "-p", "shim"]).args(release).status().unwrap();
         assert!(status.success());
     });
-    let test = std::env::current_exe().unwrap();
-    test.parent().and_then(Path::parent).unwrap().join("raftsman-shim")
+    folder.join("raftsman-shim")
 }
 
 async fn ended(agent: &ProcessRuntime, number: u32) -> Exit {
@@ -149,6 +151,47 @@ async fn what_cannot_run_has_ended_at_once() {
     let Run::Exited(exit) = run else { panic!("{run:?}") };
     assert_eq!((exit.code, exit.reason.as_str()), (127, "ContainerCannotRun"));
     assert!(exit.message.contains("executable file not found in $PATH"), "{}", exit.message);
+}
+
+/// Needs root, as image roots do; elsewhere the kernel's refusal has to be told.
+#[tokio::test]
+async fn an_image_root_is_all_that_its_container_sees() {
+    let scene = Scene::new("rooted");
+    let root = scene.data.join("root");
+    // The shell with the libraries that it names.
+    let shell = fs::canonicalize("/bin/sh").unwrap();
+    let linked = Command::new("ldd").arg(&shell).output().unwrap();
+    let libraries = String::from_utf8(linked.stdout).unwrap();
+    let libraries = libraries.split_ascii_whitespace().filter(|word| word.starts_with('/'));
+    for path in libraries.chain(["/bin/sh"]) {
+        let copy = root.join(&path[1..]);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(path, copy).unwrap();
+    }
+    let script = "pwd; echo /*; echo $$ > /tmp/mine";
+    let user = User { uid: Some(1234), gid: Some(1234), ..User::default() };
+    let launch = Launch {
+        args: ["sh", "-c", script].map(ToOwned::to_owned).to_vec(),
+        cwd: "/work".into(),
+        root: Some(root.clone()),
+        user,
+        ..Launch::default()
+    };
+    let id = id(0);
+    let start = Start { id: &id, pod: &scene.pod, launch: &launch, fence_after: None, now: Utc::now() };
+    let agent = scene.agent();
+    agent.start(start).await.unwrap();
+    let exit = ended(&agent, 0).await;
+    // SAFETY: no pointers.
+    if unsafe { libc::geteuid() } != 0 {
+        assert!(exit.message.contains("operation not permitted"), "{exit:?}");
+        return;
+    }
+    assert_ne!(exit.code, 0, "user 1234 has no /tmp to write to");
+    let output = fs::read_to_string(scene.file(0, "output.0")).unwrap();
+    let lines: Vec<&str> = output.lines().filter_map(|line| line.split_once(" F ")).map(|(_, text)| text).collect();
+    assert_eq!(lines[0], "/work", "a missing working directory is made in an image root");
+    assert!(lines[1].starts_with("/bin /lib") && !lines[1].contains("/proc"), "{}", lines[1]);
 }
 
 #[tokio::test]
