@@ -1,8 +1,8 @@
 //! Request bodies: read with a limit, brought to JSON, decoded strictly or not.
 
 use axum::body::Body;
-use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 
 use api::kind::KindInfo;
 use api::status::{self, StatusError};
@@ -17,20 +17,35 @@ use crate::object::AnyObject;
 /// The largest body that is read.
 pub const MAX_BYTES: usize = 3 * 1024 * 1024;
 
+/// No more than this is read of a larger one.
+const MAX_DRAINED: usize = 8 * MAX_BYTES;
+
 /// Deeper JSON is refused as Go's decoder refuses it.
 pub const MAX_DEPTH: usize = 10_000;
 
 /// Deeper patches are refused: they are handled as values, by recursion.
 pub const MAX_PATCH_DEPTH: usize = 500;
 
-/// The whole body.
-pub async fn read(body: Body) -> Result<Bytes, StatusError> {
-    match Limited::new(body, MAX_BYTES).collect().await {
-        Ok(read) => Ok(read.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(status::request_entity_too_large(format!("limit is {MAX_BYTES}")))
+/// The whole body. Of one that is too large the rest is read too, up to a bound: a client that is still
+/// sending would not see the answer.
+pub async fn read(mut body: Body) -> Result<Bytes, StatusError> {
+    let (mut whole, mut seen) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| status::bad_request(format!("unable to read the body: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        seen += data.len();
+        if seen <= MAX_BYTES {
+            whole.extend_from_slice(&data);
+        } else {
+            whole = BytesMut::new();
         }
-        Err(error) => Err(status::bad_request(format!("unable to read the body: {error}"))),
+        if seen > MAX_DRAINED {
+            break;
+        }
+    }
+    match seen > MAX_BYTES {
+        true => Err(status::request_entity_too_large(format!("limit is {MAX_BYTES}"))),
+        false => Ok(whole.freeze()),
     }
 }
 

@@ -1,10 +1,10 @@
 //! ConfigMaps.
 
-use super::unchecked as validate;
 use api::defaults;
 use api::field::Errors;
 use api::status::StatusError;
 use api::time::Instant;
+use api::validate;
 use proto::core_v1::ConfigMap;
 
 use super::Form;

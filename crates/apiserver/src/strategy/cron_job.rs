@@ -1,10 +1,10 @@
 //! CronJobs.
 
-use super::{unchecked as validate, unchecked as warnings};
 use api::defaults;
 use api::field::Errors;
 use api::status::StatusError;
 use api::time::Instant;
+use api::{validate, warnings};
 use proto::batch_v1::{CronJob, CronJobStatus};
 
 use super::Form;
@@ -43,7 +43,7 @@ impl Form for CronJobs {
     }
 
     fn respecified(new: &CronJob, old: &CronJob) -> bool {
-        new.spec != old.spec
+        !api::meta::same_content(new.spec.as_ref(), old.spec.as_ref())
     }
 
     fn warnings(object: &CronJob, old: Option<&CronJob>) -> Vec<String> {

@@ -1,10 +1,10 @@
 //! Jobs.
 
-use super::{unchecked as validate, unchecked as warnings};
 use api::field::Errors;
 use api::status::StatusError;
 use api::time::Instant;
 use api::{defaults, prepare};
+use api::{validate, warnings};
 use proto::batch_v1::{Job, JobStatus};
 
 use super::Form;
@@ -50,7 +50,7 @@ impl Form for Jobs {
     }
 
     fn respecified(new: &Job, old: &Job) -> bool {
-        new.spec != old.spec
+        !api::meta::same_content(new.spec.as_ref(), old.spec.as_ref())
     }
 
     fn warnings(object: &Job, old: Option<&Job>) -> Vec<String> {

@@ -1,10 +1,10 @@
 //! Leases.
 
-use super::unchecked as validate;
 use api::defaults;
 use api::field::Errors;
 use api::status::StatusError;
 use api::time::Instant;
+use api::validate;
 use proto::coordination_v1::Lease;
 
 use super::Form;

@@ -14,7 +14,6 @@ mod pod_template;
 mod secret;
 mod service;
 mod service_account;
-mod unchecked;
 
 pub(crate) use job::{DEPENDENTS as JOB_DEPENDENTS, finished as job_finished};
 

@@ -1,10 +1,10 @@
 //! Namespaces: they end in two steps, for their content has to go first.
 
-use super::unchecked as validate;
 use api::defaults;
 use api::field::Errors;
 use api::status::StatusError;
 use api::time::Instant;
+use api::validate;
 use proto::core_v1::{Namespace, NamespaceStatus};
 
 use super::Form;

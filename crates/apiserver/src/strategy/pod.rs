@@ -1,10 +1,10 @@
 //! Pods: graceful deletion, the service account and tolerations that admission adds, and a terminal phase that stays.
 
-use super::unchecked as validate;
 use api::defaults;
 use api::field::{Error, Errors, Path};
 use api::status::StatusError;
 use api::time::Instant;
+use api::validate;
 use proto::core_v1::{Pod, PodSpec, PodStatus, Toleration};
 
 use super::Form;
@@ -64,7 +64,7 @@ impl Form for Pods {
     }
 
     fn respecified(new: &Pod, old: &Pod) -> bool {
-        new.spec != old.spec
+        !api::meta::same_content(new.spec.as_ref(), old.spec.as_ref())
     }
 
     fn grace(object: &Pod, asked: Option<i64>) -> i64 {
