@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::informers::Informers;
 use crate::plan::Plan;
+use crate::standby::Standby;
 
 /// Keys that are decided together; as many groups as a Commit takes.
 const BATCH_KEYS_MAX: usize = client::commit::COMMIT_GROUPS_MAX;
@@ -67,19 +68,25 @@ pub async fn run(
     shutdown: CancellationToken,
 ) {
     let slots = Arc::new(Semaphore::new(COMMITS_MAX));
+    let mut standby = Standby::default();
     let stopped = shutdown.clone();
     let lead = async {
         loop {
             let fence = context.fence.borrow_and_update().clone();
             match fence {
                 Some(fence) => {
+                    standby.take_over(&queue);
                     tokio::select! {
                         () = drive(&controller, &queue, &context, fence, &slots) => return,
                         changed = wait_for_change(context.fence.clone()) => if !changed { return },
                     }
                 }
-                None if context.fence.changed().await.is_err() => return,
-                None => {}
+                None => {
+                    tokio::select! {
+                        () = standby.watch(controller.as_ref(), &queue) => return,
+                        changed = wait_for_change(context.fence.clone()) => if !changed { return },
+                    }
+                }
             }
         }
     };

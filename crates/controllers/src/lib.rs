@@ -18,6 +18,7 @@ pub mod node;
 pub mod object_view;
 pub mod plan;
 pub mod pod_view;
+mod standby;
 pub mod ttl;
 
 use std::sync::Arc;
