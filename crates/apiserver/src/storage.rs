@@ -167,7 +167,7 @@ impl Storage {
             Ok(result) => result.map(tonic::Response::into_inner),
             Err(_) => Err(Status::deadline_exceeded("etcdserver: request timed out")),
         };
-        if result.as_ref().is_err_and(|status| away(status)) {
+        if result.as_ref().is_err_and(away) {
             self.rotate();
         }
         result

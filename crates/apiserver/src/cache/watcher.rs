@@ -121,10 +121,11 @@ impl Watcher {
                 return self.bookmark();
             }
             self.wait().await;
-            if self.bookmarks && Instant::now() >= self.bookmark_at {
-                if let Some(item) = self.timely_bookmark() {
-                    return item;
-                }
+            if self.bookmarks
+                && Instant::now() >= self.bookmark_at
+                && let Some(item) = self.timely_bookmark()
+            {
+                return item;
             }
         }
     }

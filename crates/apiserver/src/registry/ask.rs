@@ -30,12 +30,15 @@ impl Part {
     }
 }
 
+/// As [`Modify`], owned.
+pub type OwnedModify<'a> = Box<dyn Fn(&AnyObject) -> Result<AnyObject, StatusError> + Send + Sync + 'a>;
+
 /// What the new object is made by.
 pub enum Change<'a> {
     /// Borrowed from a face's call.
     By(Modify<'a>),
     /// Owned by an entry of a Commit.
-    Owned(Box<dyn Fn(&AnyObject) -> Result<AnyObject, StatusError> + Send + Sync + 'a>),
+    Owned(OwnedModify<'a>),
 }
 
 impl Change<'_> {

@@ -29,10 +29,10 @@ impl Registry {
         }
         // Held over the grant: others wait for the same lease instead of asking for one each.
         let mut current = self.event_lease.0.lock().await;
-        if let Some((lease, since)) = *current {
-            if since.elapsed() < SHARED_FOR {
-                return Ok(lease);
-            }
+        if let Some((lease, since)) = *current
+            && since.elapsed() < SHARED_FOR
+        {
+            return Ok(lease);
         }
         let ttl = EVENT_TTL + i64::try_from(SHARED_FOR.as_secs()).unwrap_or(0);
         let lease = self.committer.storage().grant(ttl).await.map_err(|failure| storage::unavailable(&failure))?;

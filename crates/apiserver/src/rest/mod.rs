@@ -160,7 +160,7 @@ async fn serve(call: Call, path: ResourcePath) -> Result<Response, StatusError> 
     let Some(served) = Served::find(&registry, &path.group, &path.version, &path.resource) else {
         return Ok(answer::page_not_found());
     };
-    let misplaced = served.info.namespaced != !path.namespace.is_empty();
+    let misplaced = served.info.namespaced == path.namespace.is_empty();
     if misplaced && (!served.info.namespaced || !path.name.is_empty()) {
         return Ok(answer::page_not_found());
     }

@@ -46,10 +46,10 @@ impl Form for Pods {
         new.spec = old.spec.clone();
         let owners = old.metadata.as_ref().map(|meta| meta.owner_references.clone()).unwrap_or_default();
         new.metadata.get_or_insert_default().owner_references = owners;
-        if let (Some(status), Some(before)) = (&mut new.status, &old.status) {
-            if status.qos_class.is_empty() {
-                status.qos_class = before.qos_class.clone();
-            }
+        if let (Some(status), Some(before)) = (&mut new.status, &old.status)
+            && status.qos_class.is_empty()
+        {
+            status.qos_class = before.qos_class.clone();
         }
     }
 
