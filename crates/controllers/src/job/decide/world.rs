@@ -138,6 +138,9 @@ impl World {
         match op {
             Op::UpdateStatus(object) => {
                 let Some(Kind::Job(job)) = object.object else { unreachable!("checked") };
+                // The API server refuses what breaks the rules for a Job's status.
+                let wrong = api::validate::job_status_update(&job, &self.job);
+                assert!(wrong.is_empty(), "{wrong:?}\nfrom {:?}\nto {:?}", self.job.status, job.status);
                 self.job.status = job.status;
                 let meta = self.job.metadata.as_mut().unwrap();
                 meta.finalizers = job.metadata.unwrap().finalizers;
