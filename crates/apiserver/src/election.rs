@@ -148,7 +148,7 @@ impl Elections {
                 if caches.ready() && last.as_ref() != Some(&now) {
                     return Some((now.clone(), (caches, key, changed, Some(now))));
                 }
-                changed.changed().await.ok()?;
+                caches.draining.run_until_cancelled(changed.changed()).await?.ok()?;
             }
         })
     }

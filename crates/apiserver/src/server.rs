@@ -129,7 +129,11 @@ pub async fn run(
     tasks.spawn(compactor::run(storage, compactor::INTERVAL));
     tasks.spawn(announce(registry, address, config.ready.take()));
     let listen = connection::Listen { listener, acceptor, router, authenticator, everybody: config.insecure_admin };
-    connection::serve(listen, shutdown, DRAIN).await;
+    let stop = async move {
+        shutdown.await;
+        caches.draining.cancel();
+    };
+    connection::serve(listen, stop, DRAIN).await;
     Ok(())
 }
 

@@ -136,7 +136,8 @@ impl ServiceAccountKeys {
 
     /// The service account that a token speaks for.
     pub(super) fn identify(&self, token: &str, now: DateTime<Utc>) -> Option<Identity> {
-        let claims = self.verify(token, now)?;
+        // A token made for somebody else's ears is none for ours.
+        let claims = self.verify(token, now).filter(|claims| claims.aud.iter().any(|audience| audience == ISSUER))?;
         let groups =
             vec!["system:serviceaccounts".to_string(), format!("system:serviceaccounts:{}", claims.account.namespace)];
         Some(authenticated(claims.sub, claims.account.serviceaccount.uid, groups))
@@ -160,12 +161,15 @@ mod tests {
             account: Account { namespace: "a".into(), serviceaccount: Named { name: "b".into(), uid: "u".into() } },
         };
         let token = keys.sign(&claims).expect("signed");
-        assert_eq!(keys.verify(&token, now), Some(claims));
+        assert_eq!(keys.verify(&token, now), Some(claims.clone()));
         assert_eq!(keys.verify(&token, now + chrono::TimeDelta::seconds(61)), None);
         let other = ServiceAccountKeys::ephemeral().expect("random numbers");
         assert_eq!(other.verify(&token, now), None);
         assert_eq!(keys.verify(&token.replace('.', ".x"), now), None);
         let identity = keys.identify(&token, now).expect("known");
         assert!(identity.in_group("system:serviceaccounts:a"));
+        let elsewhere = Claims { aud: vec!["vault".into()], ..claims };
+        let token = keys.sign(&elsewhere).expect("signed");
+        assert!(keys.verify(&token, now).is_some() && keys.identify(&token, now).is_none(), "for another audience");
     }
 }

@@ -174,6 +174,7 @@ fn publish(caches: &Caches, revision: i64) {
 fn apply(caches: &Caches, revision: i64, events: &[Event]) {
     type Changes = Vec<(Box<str>, Option<Arc<CachedObject>>)>;
     let mut kinds: Vec<Changes> = caches.kinds.iter().map(|_| Vec::new()).collect();
+    let mut side = Vec::new();
     for event in events {
         let Some(kv) = &event.kv else { continue };
         let deleted = event.r#type() == EventType::Delete;
@@ -182,7 +183,7 @@ fn apply(caches: &Caches, revision: i64, events: &[Event]) {
                 let after = if deleted { None } else { read(resource, &key, kv) };
                 kinds[resource.index].push((key, after));
             }
-            Some(Place::Side(key)) => caches.side.apply(key, (!deleted).then(|| side_of(kv))),
+            Some(Place::Side(key)) => side.push((key, (!deleted).then(|| side_of(kv)))),
             None => {}
         }
     }
@@ -191,6 +192,8 @@ fn apply(caches: &Caches, revision: i64, events: &[Event]) {
             cache.apply(revision, changes);
         }
     }
+    // Last: whoever sees a guard's new revision also sees the Jobs that were written with it (design D12).
+    side.into_iter().for_each(|(key, state)| caches.side.apply(key, state));
 }
 
 fn revision_of(event: &Event) -> i64 {

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use api::status::StatusError;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 pub use feed::feed;
 pub use filter::Filter;
@@ -53,6 +54,8 @@ pub struct Caches {
     revision: watch::Sender<i64>,
     /// Pokes the feed to ask the store for progress.
     progress: Notify,
+    /// Cancelled when the server stops: watches end, so that the connections can.
+    pub(crate) draining: CancellationToken,
     /// Those who wait for the store's revision.
     asks: mpsc::UnboundedSender<oneshot::Sender<Result<i64, StatusError>>>,
 }
@@ -67,6 +70,7 @@ impl Caches {
             side: SideKeys::default(),
             revision: watch::Sender::new(0),
             progress: Notify::new(),
+            draining: CancellationToken::new(),
             asks,
         })
     }

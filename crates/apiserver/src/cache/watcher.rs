@@ -28,7 +28,7 @@ const EVENTS_CHUNK: usize = 1000;
 /// Seconds between bookmarks.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The items of a watch. Ends after [`WatchItem::Error`].
+/// The items of a watch. Ends after [`WatchItem::Error`], or when the server stops.
 pub type WatchStream = Pin<Box<dyn Stream<Item = WatchItem> + Send>>;
 
 /// A watch before it is turned into a stream.
@@ -97,7 +97,8 @@ impl Watcher {
             if watcher.ended {
                 return None;
             }
-            let item = watcher.next().await;
+            let draining = watcher.caches.draining.clone();
+            let item = draining.run_until_cancelled(watcher.next()).await?;
             watcher.ended = matches!(item, WatchItem::Error(_));
             Some((item, watcher))
         }))

@@ -30,6 +30,7 @@ impl AgentService for Service {
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let identity = context(request.extensions()).identity;
         let agents = self.0.agents.clone();
+        let draining = self.0.caches.draining.clone();
         let mut messages = request.into_inner();
         let (to_agent, outbox) = mpsc::channel(AGENT_QUEUE);
         // The answer's headers must not wait for the agent's first message, so the greeting is read in the task.
@@ -43,7 +44,7 @@ impl AgentService for Service {
                 return;
             }
             let agent = agents.connect(&nodes, to_agent);
-            while let Ok(Some(message)) = messages.message().await {
+            while let Some(Ok(Some(message))) = draining.run_until_cancelled(messages.message()).await {
                 agent.receive(message).await;
             }
         });

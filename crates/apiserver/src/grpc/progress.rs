@@ -33,6 +33,9 @@ pub(super) struct Service(pub Arc<Registry>);
 #[tonic::async_trait]
 impl WatchService for Service {
     async fn progress(&self, request: Request<ProgressRequest>) -> Result<Response<ProgressResponse>, Status> {
+        if !super::context(request.extensions()).identity.in_group(crate::auth::AUTHENTICATED) {
+            return Err(grpc(api::status::unauthorized()));
+        }
         let revision = self.0.caches.consistent().await.map_err(grpc)?;
         if let Some(connection) = request.extensions().get::<Connection>() {
             connection.progress.send_replace(revision);

@@ -14,7 +14,7 @@ use api::status;
 use super::ask::{Ask, Check, Done, Effect, GroupAnswer, GroupAsk, Refused};
 use super::prepare::{Prepared, cache_key};
 use super::{Registry, StatusError};
-use crate::commit::{Condition, MAX_GROUP_OPERATIONS, MAX_GROUPS, Outcome, PreparedGroup};
+use crate::commit::{Condition, MAX_BYTES, MAX_GROUP_OPERATIONS, MAX_GROUPS, Outcome, PreparedGroup};
 use crate::context::RequestContext;
 use crate::keys;
 
@@ -76,6 +76,7 @@ impl Registry {
         while progress.iter().any(|group| group.answer.is_none()) {
             let mut round = Vec::new();
             let mut taken = HashSet::new();
+            let mut bytes = 0;
             let mut lagging = false;
             for (index, (group, state)) in groups.iter().zip(&mut progress).enumerate() {
                 if state.answer.is_some() {
@@ -91,9 +92,12 @@ impl Registry {
                         state.answer = Some(self.unsent(ready));
                     }
                     Ok(ready) => {
-                        // A key twice in one Txn is refused by the store: the later group waits for the next round.
-                        if ready.group.changes.iter().all(|change| !taken.contains(change.key())) {
+                        // A key twice in one Txn, or too many bytes, is refused by the store: the later group waits for
+                        // the next round.
+                        let fits = round.is_empty() || bytes + ready.group.bytes() <= MAX_BYTES;
+                        if fits && ready.group.changes.iter().all(|change| !taken.contains(change.key())) {
                             taken.extend(ready.group.changes.iter().map(|change| change.key().to_string()));
+                            bytes += ready.group.bytes();
                             round.push((index, ready));
                         }
                     }
@@ -122,6 +126,12 @@ impl Registry {
             ready.group.conditions.append(&mut prepared.conditions);
             ready.group.changes.append(&mut prepared.changes);
             ready.writes.push(prepared);
+        }
+        let mut written = HashSet::new();
+        if let Some(twice) = ready.group.changes.iter().find(|change| !written.insert(change.key())) {
+            // The store would refuse the whole Txn, and with it the groups of others.
+            let error = status::bad_request(format!("a group writes {} twice", twice.key()));
+            return Err(Refused { error, index: 0 });
         }
         for (index, check) in group.checks.iter().enumerate() {
             let at = i32::try_from(group.writes.len() + index).unwrap_or(i32::MAX);
@@ -198,6 +208,9 @@ impl Registry {
         let outcomes = match self.committer.commit(&groups).await {
             Ok(outcomes) => outcomes,
             Err(failure) => {
+                if failure.message().contains("requested lease not found") {
+                    self.event_lease.forget().await;
+                }
                 let error = crate::storage::unavailable(&failure);
                 for index in indices {
                     progress[index].answer = Some(Err(Refused { error: error.clone(), index: 0 }));
@@ -273,6 +286,10 @@ fn require_limits(groups: &[GroupAsk<'_>]) -> Result<(), StatusError> {
         )));
     }
     for group in groups {
+        if group.fence.as_ref().is_some_and(|fence| fence.claim.is_empty() || fence.epoch <= 0) {
+            // Epoch 0 would compare with "nobody holds it", which is the opposite of a fence.
+            return Err(status::bad_request("a fence names a claim and the epoch in which it was won"));
+        }
         let operations = group.writes.len() + group.checks.len();
         if operations > MAX_GROUP_OPERATIONS {
             return Err(status::request_entity_too_large(format!(

@@ -83,6 +83,18 @@ pub(super) fn require(target: Target<'_>, object: &dyn Object, options: &DeleteO
     Ok(())
 }
 
+/// Namespaces that a cluster cannot be without.
+///
+/// # Errors
+/// 403 as Kubernetes' admission words it.
+pub(super) fn require_mortal(target: Target<'_>) -> Result<(), StatusError> {
+    let namespaces = crate::strategy::namespaces();
+    if target.resource.index == namespaces.index && matches!(target.name, "default" | "kube-system") {
+        return Err(status::forbidden(namespaces.info, target.name, "this namespace may not be deleted"));
+    }
+    Ok(())
+}
+
 /// Changes the object into one that is being deleted; true when nothing holds it and it goes at once.
 pub(super) fn begin(object: &mut dyn Object, resource: &Resource, options: &DeleteOptions, now: Instant) -> bool {
     let strategy = resource.strategy;

@@ -17,6 +17,13 @@ const SHARED_FOR: Duration = Duration::from_secs(180);
 #[derive(Default)]
 pub(crate) struct EventLease(Mutex<Option<(i64, Instant)>>);
 
+impl EventLease {
+    /// Asks for a new one next time: the store does not know it any more.
+    pub(super) async fn forget(&self) {
+        *self.0.lock().await = None;
+    }
+}
+
 impl Registry {
     /// The store lease for the events among these groups; 0 when there are none.
     ///

@@ -2,6 +2,7 @@
 
 use api::status;
 use bytes::Bytes;
+use proto::core_v1::Node;
 
 use super::ask::{Ask, Effect, Part};
 use super::{DeleteOptions, Registry, StatusError, Target, delete, metadata};
@@ -9,7 +10,7 @@ use crate::cache::CachedObject;
 use crate::commit::{Change, Condition};
 use crate::context::{Identity, RequestContext};
 use crate::keys;
-use crate::object::AnyObject;
+use crate::object::{AnyObject, Object};
 use crate::registry::Resource;
 
 /// A write that is ready to be sent.
@@ -137,8 +138,13 @@ impl Registry {
         require_revision(target, current, &seen)?;
         metadata::for_update(&mut *new, &**old, target)?;
         let strategy = resource.strategy;
-        if part == Part::Status && seen.is_empty() {
+        let agent = is_agent(&ctx.identity);
+        if part == Part::Status && (seen.is_empty() || agent) {
+            // An agent reports; labels, finalizers and owners are not its to change.
             metadata::keep(&mut *new, &**old);
+        }
+        if agent && part == Part::Main {
+            keep_node_spec(&mut *new, &**old);
         }
         let errors = match finalizing(&ctx.identity, resource, part) {
             Part::Main => {
@@ -194,6 +200,7 @@ impl Registry {
         let current = self.current(target)?;
         let old = current.decode();
         self.authorizer.authorize(&self.caches, &ctx.identity, "delete", target, "", Some(&*old))?;
+        delete::require_mortal(target)?;
         delete::require(target, &*old, options)?;
         self.require_empty(target, &*old)?;
         let mut object = old.clone_box();
@@ -227,6 +234,18 @@ fn finalizing(identity: &Identity, resource: &Resource, part: Part) -> Part {
     let namespaces = resource.index == crate::strategy::namespaces().index;
     let controller = identity.in_group(crate::auth::CONTROL_PLANE);
     if part == Part::Main && namespaces && controller { Part::Finalize } else { part }
+}
+
+fn is_agent(identity: &Identity) -> bool {
+    let agent = identity.in_group(crate::auth::NODES) || identity.in_group(crate::auth::SIMULATED_NODES);
+    agent && !crate::auth::everything(identity)
+}
+
+/// Taints and cordons are the control plane's: an agent can't lift them from its own Node.
+fn keep_node_spec(new: &mut dyn Object, old: &dyn Object) {
+    if let (Some(new), Some(old)) = (new.downcast_mut::<Node>(), old.downcast_ref::<Node>()) {
+        new.spec = old.spec.clone();
+    }
 }
 
 /// The events of a namespace that goes: nobody deletes them one by one, and its successor shall not show them.
