@@ -111,7 +111,7 @@ pub fn config_map(_config_map: &mut ConfigMap) {}
 /// A Secret: `stringData` is moved into `data`, and the type is Opaque.
 pub fn secret(secret: &mut Secret) {
     for (key, value) in std::mem::take(&mut secret.string_data) {
-        secret.data.insert(key, value.into_bytes().into());
+        secret.data.insert(key, value.into_bytes());
     }
     text(&mut secret.r#type, "Opaque");
 }

@@ -5,27 +5,63 @@ use std::collections::{BTreeMap, BTreeSet};
 use proto::core_v1::{Container, ContainerPort, ResourceRequirements, VolumeMount};
 use proto::resource;
 
-use super::{complain, environment, one_of};
+use super::{complain, environment, one_of, probe};
 use crate::field::{Error, Errors, Path};
 use crate::names;
 use crate::quantity::Quantity;
 
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 
-/// All containers of one list; `names` holds those of the lists before, `volumes` the Pod's.
-pub(super) fn containers(
-    containers: &[Container],
-    volumes: &BTreeSet<&str>,
-    names: &mut BTreeSet<String>,
-    at: &Path<'_>,
-    errors: &mut Errors,
-) {
-    for (i, container) in containers.iter().enumerate() {
+/// What the containers of a Pod share.
+pub(super) struct Around<'a> {
+    /// The names of its volumes.
+    pub(super) volumes: BTreeSet<&'a str>,
+    /// The names of the containers seen so far.
+    pub(super) names: BTreeSet<&'a str>,
+    /// Its grace period.
+    pub(super) grace: Option<i64>,
+}
+
+/// The containers that run together.
+pub(super) fn containers<'a>(all: &'a [Container], around: &mut Around<'a>, at: &Path<'_>, errors: &mut Errors) {
+    let mut ports = BTreeSet::new();
+    for (i, container) in all.iter().enumerate() {
         let at = at.index(i);
-        one(container, volumes, &at, errors);
-        if !container.name.is_empty() && !names.insert(container.name.clone()) {
-            errors.push(Error::duplicate(&at.child("name"), container.name.as_str()));
+        one(container, &around.volumes, &at, errors);
+        unique(container, around, &at, errors);
+        probe::allowed(container, around.grace, &at, errors);
+        host_ports(&container.ports, &mut ports, &at.child("ports"), errors);
+    }
+}
+
+/// The containers that run one after the other before those; with restartPolicy Always they stay.
+pub(super) fn init_containers<'a>(all: &'a [Container], around: &mut Around<'a>, at: &Path<'_>, errors: &mut Errors) {
+    for (i, container) in all.iter().enumerate() {
+        let at = at.index(i);
+        one(container, &around.volumes, &at, errors);
+        unique(container, around, &at, errors);
+        host_ports(&container.ports, &mut BTreeSet::new(), &at.child("ports"), errors);
+        if container.restart_policy.as_deref() == Some("Always") {
+            probe::allowed(container, around.grace, &at, errors);
+        } else {
+            probe::forbidden(container, &at, errors);
         }
+    }
+}
+
+fn unique<'a>(container: &'a Container, around: &mut Around<'a>, at: &Path<'_>, errors: &mut Errors) {
+    if !around.names.insert(&container.name) && !container.name.is_empty() {
+        errors.push(Error::duplicate(&at.child("name"), &container.name));
+    }
+}
+
+fn host_ports(ports: &[ContainerPort], taken: &mut BTreeSet<String>, at: &Path<'_>, errors: &mut Errors) {
+    for (i, port) in ports.iter().enumerate().filter(|(_, port)| port.host_port != 0) {
+        let shown = format!("{}/{}/{}", port.protocol, port.host_ip, port.host_port);
+        if taken.contains(&shown) {
+            errors.push(Error::duplicate(&at.index(i).child("hostPort"), &shown));
+        }
+        taken.insert(shown);
     }
 }
 
@@ -51,6 +87,12 @@ fn one(container: &Container, volumes: &BTreeSet<&str>, at: &Path<'_>, errors: &
     one_of(&container.image_pull_policy, &["Always", "IfNotPresent", "Never"], &at.child("imagePullPolicy"), errors);
     if let Some(asked) = &container.resources {
         resources(asked, &at.child("resources"), errors);
+    }
+    if let Some(policy) = &container.restart_policy {
+        let policies = ["Always", "Never", "OnFailure"];
+        if !policies.contains(&policy.as_str()) {
+            errors.push(Error::not_supported(&at.child("restartPolicy"), policy, &policies));
+        }
     }
 }
 

@@ -107,10 +107,10 @@ fn job_template(spec: &CronJobSpec, at: &Path<'_>, errors: &mut Errors) {
     }
     errors.extend(dependency::validate_template(&job.depends_on, &at.child("dependsOn")));
     let annotations = spec.job_template.as_ref().and_then(|template| template.metadata.as_ref());
-    if let Some(text) = annotations.and_then(|meta| meta.annotations.get(dependency::ANNOTATION)) {
-        if let Err(problem) = dependency::parse(text) {
-            let at = Path::new("spec.jobTemplate.metadata.annotations");
-            errors.push(Error::invalid(&at.key(dependency::ANNOTATION), Json(quote(text)), &problem));
-        }
+    if let Some(text) = annotations.and_then(|meta| meta.annotations.get(dependency::ANNOTATION))
+        && let Err(problem) = dependency::parse(text)
+    {
+        let at = Path::new("spec.jobTemplate.metadata.annotations");
+        errors.push(Error::invalid(&at.key(dependency::ANNOTATION), Json(quote(text)), &problem));
     }
 }

@@ -205,10 +205,10 @@ fn indexed(spec: &JobSpec, at: &Path<'_>, errors: &mut Errors) {
         let detail = format!("must be less than or equal to {INDEXED_PARALLELISM_MAX} when completion mode is Indexed");
         errors.push(Error::invalid(&parallelism, value, &detail));
     }
-    if let (Some(completions), Some(value)) = (spec.completions, spec.max_failed_indexes) {
-        if value > completions {
-            errors.push(Error::invalid(&max_failed, value, "must be less than or equal to completions"));
-        }
+    if let (Some(completions), Some(value)) = (spec.completions, spec.max_failed_indexes)
+        && value > completions
+    {
+        errors.push(Error::invalid(&max_failed, value, "must be less than or equal to completions"));
     }
     if let Some(value) = spec.max_failed_indexes.filter(|value| *value > FAILED_INDEXES_MAX) {
         let detail = format!("must be less than or equal to {FAILED_INDEXES_MAX}");

@@ -135,7 +135,8 @@ fn finished(job: &Job, new: &JobStatus, old: &JobStatus, errors: &mut Errors) {
     let started = time::opt(&new.start_time);
     let spec = job.spec.clone().unwrap_or_default();
     // Never started: suspended with nothing to do, or failed by a dependency before its first Pod.
-    let may_lack_start = spec.suspend == Some(true) && spec.completions == Some(0);
+    let may_lack_start =
+        spec.suspend == Some(true) && spec.completions == Some(0) || !crate::dependency::of(job).is_empty();
     if started.is_none() && (just || started != time::opt(&old.start_time)) && !may_lack_start {
         errors.push(Error::required(&at.child("startTime"), "startTime is required for finished job"));
     }

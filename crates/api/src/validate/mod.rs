@@ -13,6 +13,8 @@ mod meta;
 mod options;
 mod pod;
 mod pod_spec;
+mod probe;
+mod scheduling;
 mod stored;
 
 pub use cron_job::{cron_job_create, cron_job_update};
@@ -65,3 +67,8 @@ fn one_of(value: &str, supported: &[&str], at: &Path<'_>, errors: &mut Errors) {
         errors.push(Error::not_supported(at, value, supported));
     }
 }
+
+#[cfg(test)]
+mod job_tests;
+#[cfg(test)]
+mod tests;

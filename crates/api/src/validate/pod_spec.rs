@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use proto::core_v1::{PodSpec, PodTemplateSpec, Toleration, Volume};
 
+use super::container::Around;
 use super::meta::{annotations, labels};
-use super::{complain, container, one_of};
+use super::{complain, container, one_of, scheduling};
 use crate::field::{Error, Errors, Path};
 use crate::names;
 
@@ -38,9 +39,9 @@ pub(super) fn pod_spec(spec: &PodSpec, at: &Path<'_>, owner_says_restart: bool, 
     if spec.containers.is_empty() {
         errors.push(Error::required(&at.child("containers"), ""));
     }
-    let mut names = BTreeSet::new();
-    container::containers(&spec.containers, &volumes, &mut names, &at.child("containers"), errors);
-    container::containers(&spec.init_containers, &volumes, &mut names, &at.child("initContainers"), errors);
+    let mut around = Around { volumes, names: BTreeSet::new(), grace: spec.termination_grace_period_seconds };
+    container::containers(&spec.containers, &mut around, &at.child("containers"), errors);
+    container::init_containers(&spec.init_containers, &mut around, &at.child("initContainers"), errors);
     let policies = ["Always", "OnFailure", "Never"];
     if !(owner_says_restart && spec.restart_policy.is_empty()) {
         one_of(&spec.restart_policy, &policies, &at.child("restartPolicy"), errors);
@@ -48,6 +49,10 @@ pub(super) fn pod_spec(spec: &PodSpec, at: &Path<'_>, owner_says_restart: bool, 
     let dns = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
     one_of(&spec.dns_policy, &dns, &at.child("dnsPolicy"), errors);
     labels(&spec.node_selector, &at.child("nodeSelector"), errors);
+    if let Some(affinity) = &spec.affinity {
+        scheduling::affinity(affinity, &at.child("affinity"), errors);
+    }
+    scheduling::gates(&spec.scheduling_gates, &at.child("schedulingGates"), errors);
     if let Some(seconds) = spec.active_deadline_seconds.filter(|seconds| !(1..=i64::from(i32::MAX)).contains(seconds)) {
         let detail = "must be between 1 and 2147483647, inclusive";
         errors.push(Error::invalid(&at.child("activeDeadlineSeconds"), seconds, detail));
