@@ -28,7 +28,7 @@ async fn filled(plane: &plane::Plane, prefix: &str) -> String {
 fn names(list: &Answer) -> Vec<String> {
     let list = list.json();
     let items = list["items"].as_array().cloned().unwrap_or_default();
-    items.iter().map(|item| item["metadata"]["name"].as_str().unwrap().to_string()).collect()
+    items.iter().map(|item| item["metadata"]["name"].as_str().expect("a name").to_string()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,6 +148,27 @@ async fn watches_stream_changes_bookmarks_and_errors() {
     let started = std::time::Instant::now();
     tables.into_body().collect().await.expect("ends cleanly");
     assert!(started.elapsed() < Duration::from_secs(5), "timeoutSeconds ends it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_speak_protobuf_too() {
+    use prost::Message;
+
+    let plane = plane::start().await;
+    let maps = filled(&plane, "frames").await;
+    let accept = [("accept", "application/vnd.kubernetes.protobuf;stream=watch")];
+    let path = format!("{maps}?watch=true&fieldSelector=metadata.name%3Dm2&timeoutSeconds=1");
+    let watch = send(plane.address, "GET", &path, &accept, "").await;
+    assert_eq!(watch.content_type(), "application/vnd.kubernetes.protobuf;stream=watch");
+    // A length of four bytes, then `k8s\0`; one event here, with the object's own envelope inside.
+    let (length, frame) = watch.body.split_at(4);
+    assert_eq!(u32::from_be_bytes(length.try_into().expect("four")) as usize, frame.len());
+    assert_eq!(&frame[..4], b"k8s\0");
+    let at = frame.windows(4).rposition(|window| window == b"k8s\0").expect("the object's envelope");
+    let inner = proto::runtime::Unknown::decode(&frame[at + 4..]).expect("an envelope");
+    let map = proto::core_v1::ConfigMap::decode(&inner.raw[..]).expect("a ConfigMap");
+    assert_eq!(map.metadata.expect("metadata").name, "m2");
+    assert!(frame.windows(5).any(|window| window == b"ADDED"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,7 +25,7 @@ impl Answer {
     }
 
     pub fn content_type(&self) -> &str {
-        self.headers.get("content-type").map_or("", |value| value.to_str().unwrap())
+        self.headers.get("content-type").map_or("", |value| value.to_str().expect("text"))
     }
 
     /// The Status: code (which must be the answer's), reason and message.

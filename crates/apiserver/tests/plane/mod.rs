@@ -17,15 +17,25 @@ pub struct Plane {
     pub address: std::net::SocketAddr,
     /// The store's URL.
     pub store: String,
-    stops: Vec<oneshot::Sender<()>>,
+    stops: Vec<Stop>,
     _data: tempfile::TempDir,
 }
 
+/// How a server is told to stop, and when it has.
+type Stop = (oneshot::Sender<()>, tokio::task::JoinHandle<()>);
+
 impl Drop for Plane {
+    /// Waits for the end, API servers before the store: RocksDB minds a process that exits under it.
     fn drop(&mut self) {
-        for stop in self.stops.drain(..) {
-            stop.send(()).ok();
-        }
+        let stops: Vec<Stop> = self.stops.drain(..).rev().collect();
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                for (stop, ended) in stops {
+                    stop.send(()).ok();
+                    tokio::time::timeout(Duration::from_secs(10), ended).await.ok();
+                }
+            });
+        });
     }
 }
 
@@ -62,7 +72,7 @@ impl Plane {
     }
 }
 
-async fn serve(store: &str, stops: &mut Vec<oneshot::Sender<()>>) -> std::net::SocketAddr {
+async fn serve(store: &str, stops: &mut Vec<Stop>) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let (ready, is_ready) = oneshot::channel();
     let config = apiserver::Config {
@@ -78,7 +88,7 @@ async fn serve(store: &str, stops: &mut Vec<oneshot::Sender<()>>) -> std::net::S
     ready.address
 }
 
-fn spawn<F, E>(run: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) -> F) -> oneshot::Sender<()>
+fn spawn<F, E>(run: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) -> F) -> Stop
 where
     F: Future<Output = Result<(), E>> + Send + 'static,
     E: std::fmt::Display + Send,
@@ -87,12 +97,12 @@ where
     let running = run(Box::pin(async move {
         stopped.await.ok();
     }));
-    tokio::spawn(async move {
+    let ended = tokio::spawn(async move {
         if let Err(error) = running.await {
             panic!("a server ended: {error}");
         }
     });
-    stop
+    (stop, ended)
 }
 
 pub fn meta(namespace: &str, name: &str) -> ObjectMeta {
