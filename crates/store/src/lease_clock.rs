@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -26,18 +25,12 @@ const REVOKE_MAX: usize = 1000;
 pub struct LeaseClock {
     shared: Arc<Shared>,
     deadlines: Mutex<HashMap<i64, Instant>>,
-    leads: AtomicBool,
 }
 
 impl LeaseClock {
     /// A clock for the leases of `shared`; `run` makes it tick.
     pub fn new(shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self { shared, deadlines: Mutex::default(), leads: AtomicBool::new(false) })
-    }
-
-    /// Whether this member's clock counts.
-    pub fn leads(&self) -> bool {
-        self.leads.load(Ordering::Acquire)
+        Arc::new(Self { shared, deadlines: Mutex::default() })
     }
 
     /// Gives a lease its whole TTL anew and answers that (seconds); `None` if there is no such lease, or it has
@@ -64,14 +57,14 @@ impl LeaseClock {
     /// Ticks for as long as it is polled.
     pub async fn run(&self, node: &Node) {
         let mut term = None;
+        let mut leadership = node.leadership();
         loop {
-            let Leadership { term: now, leader } = node.status().leadership;
+            let Leadership { term: now, leader } = *leadership.borrow_and_update();
             let led = (leader == Some(node.id())).then_some(now);
             if led != term {
                 // Won or lost: whatever was counted under another term is void.
                 self.deadlines.lock().clear();
                 term = led;
-                self.leads.store(led.is_some(), Ordering::Release);
             }
             if led.is_some() {
                 let expired = self.tick(Instant::now());
@@ -82,7 +75,11 @@ impl LeaseClock {
                     }
                 }
             }
-            tokio::time::sleep(TICK).await;
+            // A new term begins at once, not at the next tick.
+            match tokio::time::timeout(TICK, leadership.changed()).await {
+                Ok(Ok(())) | Err(_) => {}
+                Ok(Err(_)) => std::future::pending().await,
+            }
         }
     }
 

@@ -26,7 +26,7 @@ impl KvService {
     }
 
     /// Runs a transaction that only reads without a place in the log.
-    async fn read_only(&self, request: TxnRequest) -> Result<Option<TxnResponse>, Status> {
+    async fn read_only(&self, request: &TxnRequest) -> Result<Option<TxnResponse>, Status> {
         // Compares are the machine's; without them the success branch is taken.
         if !request.compare.is_empty() || request.success.is_empty() {
             return Ok(None);
@@ -88,7 +88,7 @@ impl Kv for KvService {
         let request = request.into_inner();
         check::txn(&request).map_err(status::failure)?;
         check_size(&request)?;
-        if let Some(mut response) = self.read_only(request.clone()).await? {
+        if let Some(mut response) = self.read_only(&request).await? {
             self.0.sign(&mut response.header);
             return Ok(Response::new(response));
         }

@@ -72,7 +72,8 @@ impl Lease for LeaseService {
         let context = self.0.clone();
         let answers = request.into_inner().map(move |request| {
             let id = request?.id;
-            if !context.leases.leads() {
+            // Only the leader's clock counts.
+            if context.node.status().leadership.leader != Some(context.node.id()) {
                 return Err(Status::unavailable("etcdserver: no leader"));
             }
             // An unknown lease is answered with a TTL of 0.

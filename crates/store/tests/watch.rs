@@ -1,0 +1,124 @@
+//! Watches under load: whoever starts wherever and whenever is given the whole history from there, in order,
+//! once, revisions whole, with what was before. And leases that are kept alive.
+
+// In a test a panic is the failure.
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use harness::{Running, prefix_watch, puts, start};
+use parking_lot::Mutex;
+use proto::etcdserverpb::{LeaseGrantRequest, LeaseKeepAliveRequest, LeaseTimeToLiveRequest};
+
+/// What was acknowledged: revision to the keys with their new value, none for a deletion.
+type History = Arc<Mutex<BTreeMap<i64, Vec<(String, Option<String>)>>>>;
+
+const WRITERS: usize = 6;
+const WRITES: usize = 150;
+const KEYS: usize = 20;
+
+/// A writer with keys of its own, so that what was before each write is known.
+async fn write(store: &Running, history: &History, writer: usize) {
+    for n in 0..WRITES {
+        let key = format!("w/{writer}/{}", n * 7 % KEYS);
+        if n % 5 == 4 {
+            let delete = proto::etcdserverpb::DeleteRangeRequest { key: key.clone().into(), ..Default::default() };
+            let deleted = store.kv().delete_range(delete).await.unwrap().into_inner();
+            if deleted.deleted == 1 {
+                history.lock().insert(deleted.header.unwrap().revision, vec![(key, None)]);
+            }
+            continue;
+        }
+        let other = format!("w/{writer}/second");
+        let value = format!("{n}");
+        let txn = puts(&[(&key, &value), (&other, &value)]);
+        let revision = store.kv().txn(txn).await.unwrap().into_inner().header.unwrap().revision;
+        history.lock().insert(revision, vec![(key, Some(value.clone())), (other, Some(value))]);
+    }
+}
+
+/// Watches from `from` until `last`, and checks all that it sees against itself; answers it by revision.
+async fn follow(store: &Running, from: i64, last: &AtomicI64) -> BTreeMap<i64, Vec<(String, Option<String>)>> {
+    let mut watch = store.watch().await;
+    let created = watch.create(prefix_watch("w/", from)).await;
+    assert!(created.created && !created.canceled);
+    let mut seen: BTreeMap<i64, Vec<(String, Option<String>)>> = BTreeMap::new();
+    let mut values: BTreeMap<String, String> = BTreeMap::new();
+    let mut newest = 0;
+    while newest == 0 || newest < last.load(Ordering::SeqCst) {
+        let response = watch.next().await;
+        let first = response.events[0].kv.as_ref().unwrap().mod_revision;
+        assert!(first > newest, "revision {first} was split or repeated after {newest}");
+        for event in response.events {
+            let kv = event.kv.unwrap();
+            assert!(kv.mod_revision >= newest && kv.mod_revision >= from);
+            newest = kv.mod_revision;
+            let key = String::from_utf8(kv.key.to_vec()).unwrap();
+            let previous = event.prev_kv.map(|kv| String::from_utf8(kv.value.to_vec()).unwrap());
+            if from <= 2 {
+                assert_eq!(previous, values.get(&key).cloned(), "before {key} at {newest}");
+            }
+            let value = (event.r#type == 0).then(|| String::from_utf8(kv.value.to_vec()).unwrap());
+            match &value {
+                Some(value) => drop(values.insert(key.clone(), value.clone())),
+                None => drop(values.remove(&key)),
+            }
+            seen.entry(newest).or_default().push((key, value));
+        }
+        assert!(response.header.unwrap().revision >= newest);
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watchers_see_all_of_history_from_where_they_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = start(dir.path()).await;
+    let (history, last) = (History::default(), AtomicI64::new(i64::MAX));
+    let (store, history, last) = (&store, &history, &last);
+    let writing = async {
+        futures::future::join_all((0..WRITERS).map(|writer| write(store, history, writer))).await;
+        last.store(*history.lock().keys().next_back().unwrap(), Ordering::SeqCst);
+        // Whoever waits for its next event learns of the end by one more.
+        let end = store.kv().txn(puts(&[("w/end", "1")])).await.unwrap().into_inner().header.unwrap().revision;
+        history.lock().insert(end, vec![("w/end".into(), Some("1".into()))]);
+        last.store(end, Ordering::SeqCst);
+    };
+    let following = futures::future::join_all((0..12u64).map(|watcher| async move {
+        tokio::time::sleep(Duration::from_millis(watcher * 40)).await;
+        let from = if watcher % 3 == 0 { 2 } else { 1 + 37 * watcher as i64 };
+        (from, follow(store, from, last).await)
+    }));
+    let ((), followed) = tokio::join!(writing, following);
+    for (from, seen) in followed {
+        let want: BTreeMap<_, _> = history.lock().range(from..).map(|(at, keys)| (*at, keys.clone())).collect();
+        assert_eq!(seen, want, "from {from}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_kept_alive_lives_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = start(dir.path()).await;
+    store.lease().lease_grant(LeaseGrantRequest { ttl: 2, id: 5 }).await.unwrap();
+    let (requests, stream) = tokio::sync::mpsc::channel(4);
+    let stream = tokio_stream::wrappers::ReceiverStream::new(stream);
+    let mut answers = store.lease().lease_keep_alive(stream).await.unwrap().into_inner();
+    for _ in 0..5 {
+        requests.send(LeaseKeepAliveRequest { id: 5 }).await.unwrap();
+        assert_eq!(answers.message().await.unwrap().unwrap().ttl, 2);
+        tokio::time::sleep(Duration::from_millis(900)).await;
+    }
+    let left = LeaseTimeToLiveRequest { id: 5, keys: false };
+    assert!(store.lease().lease_time_to_live(left).await.unwrap().into_inner().ttl > 0);
+    requests.send(LeaseKeepAliveRequest { id: 6 }).await.unwrap();
+    let unknown = answers.message().await.unwrap().unwrap();
+    assert_eq!((unknown.id, unknown.ttl), (6, 0));
+    drop(requests);
+    store.stop().await.unwrap();
+}
