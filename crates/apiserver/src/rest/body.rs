@@ -115,7 +115,7 @@ pub fn decode(
     validation: FieldValidation,
 ) -> Result<Decoded, StatusError> {
     if encoding == Encoding::Protobuf {
-        let unknown = envelope::unwrap(body.clone()).map_err(|error| unrecognized(served.info, body, &error))?;
+        let unknown = envelope::unwrap(body).map_err(|error| unrecognized(served.info, body, &error))?;
         let type_meta = unknown.type_meta.unwrap_or_default();
         check_kind(served.info, &type_meta.api_version, &type_meta.kind)?;
         return Ok(Decoded { object: served.decode_proto(&unknown.raw)?, warnings: Vec::new() });

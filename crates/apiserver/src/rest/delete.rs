@@ -64,8 +64,8 @@ async fn options(
     }
     let encoding = body::encoding(content_type)?;
     if encoding == super::negotiate::Encoding::Protobuf {
-        let unknown = super::envelope::unwrap(sent).map_err(status::bad_request)?;
-        return meta_v1::DeleteOptions::decode(unknown.raw)
+        let unknown = super::envelope::unwrap(&sent).map_err(status::bad_request)?;
+        return meta_v1::DeleteOptions::decode(&unknown.raw[..])
             .map_err(|error| status::bad_request(format!("unable to decode DeleteOptions: {error}")));
     }
     review::from_json(encoding, &sent)

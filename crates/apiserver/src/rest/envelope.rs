@@ -6,6 +6,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
+use proto::runtime::{TypeMeta, Unknown};
 
 use super::served::Served;
 use crate::cache::CachedObject;
@@ -13,27 +14,10 @@ use crate::cache::CachedObject;
 /// What every protobuf body begins with.
 pub const MAGIC: &[u8] = b"k8s\0";
 
-/// The envelope without its content type and encoding, which are never set here.
-#[derive(Clone, PartialEq, Message)]
-pub struct Unknown {
-    #[prost(message, optional, tag = "1")]
-    pub type_meta: Option<TypeMeta>,
-    #[prost(bytes = "bytes", tag = "2")]
-    pub raw: Bytes,
-}
-
-#[derive(Clone, PartialEq, Eq, Message)]
-pub struct TypeMeta {
-    #[prost(string, tag = "1")]
-    pub api_version: String,
-    #[prost(string, tag = "2")]
-    pub kind: String,
-}
-
 /// A message of `kind` in its envelope.
-pub fn wrap(api_version: &str, kind: &str, raw: impl Into<Bytes>) -> Bytes {
+pub fn wrap(api_version: &str, kind: &str, raw: impl Into<Vec<u8>>) -> Bytes {
     let type_meta = TypeMeta { api_version: api_version.to_string(), kind: kind.to_string() };
-    let unknown = Unknown { type_meta: Some(type_meta), raw: raw.into() };
+    let unknown = Unknown { type_meta: Some(type_meta), raw: raw.into(), ..Default::default() };
     let mut buffer = BytesMut::with_capacity(MAGIC.len() + unknown.encoded_len());
     buffer.put_slice(MAGIC);
     unknown.encode(&mut buffer).expect("a growing buffer has room");
@@ -41,7 +25,7 @@ pub fn wrap(api_version: &str, kind: &str, raw: impl Into<Bytes>) -> Bytes {
 }
 
 /// The envelope around a body; the error is Go's text.
-pub fn unwrap(body: Bytes) -> Result<Unknown, String> {
+pub fn unwrap(body: &[u8]) -> Result<Unknown, String> {
     let Some(rest) = body.strip_prefix(MAGIC) else {
         let start = body.iter().take(4).map(|byte| byte.to_string()).collect::<Vec<_>>().join(" ");
         return Err(match body.is_empty() {
@@ -51,7 +35,7 @@ pub fn unwrap(body: Bytes) -> Result<Unknown, String> {
             ),
         });
     };
-    Unknown::decode(body.slice_ref(rest)).map_err(|error| error.to_string())
+    Unknown::decode(rest).map_err(|error| error.to_string())
 }
 
 /// A list message of any kind: `{metadata = 1, items = 2}`, whose items are copied as stored.
@@ -97,10 +81,10 @@ mod tests {
 
     #[test]
     fn there_and_back() {
-        let got = unwrap(wrap("batch/v1", "Job", &b"abc"[..])).expect("an envelope");
+        let got = unwrap(&wrap("batch/v1", "Job", &b"abc"[..])).expect("an envelope");
         assert_eq!(got.raw, &b"abc"[..]);
         assert_eq!(got.type_meta, Some(TypeMeta { api_version: "batch/v1".into(), kind: "Job".into() }));
-        assert!(unwrap(Bytes::from_static(b"{\"a\":1}")).expect_err("JSON").contains("expected prefix"));
-        assert!(unwrap(Bytes::from_static(b"k8s\0\xff")).is_err());
+        assert!(unwrap(b"{\"a\":1}").expect_err("JSON").contains("expected prefix"));
+        assert!(unwrap(b"k8s\0\xff").is_err());
     }
 }

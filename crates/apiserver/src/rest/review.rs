@@ -69,8 +69,8 @@ where
     T: proto::json::Json + prost::Message + Default,
 {
     if encoding == Encoding::Protobuf {
-        let unknown = envelope::unwrap(sent).map_err(status::bad_request)?;
-        return T::decode(unknown.raw).map_err(|error| status::bad_request(error.to_string()));
+        let unknown = envelope::unwrap(&sent).map_err(status::bad_request)?;
+        return T::decode(&unknown.raw[..]).map_err(|error| status::bad_request(error.to_string()));
     }
     from_json(encoding, &sent)
 }
