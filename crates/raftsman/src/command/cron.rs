@@ -5,7 +5,7 @@ use api::time;
 use chrono::Utc;
 use clap::{Args, Subcommand};
 use client::ListOptions;
-use proto::batch_v1::{CronJob, CronJobList};
+use proto::batch_v1::CronJob;
 
 use super::connection::Connection;
 use super::print::{self, Format, Output, Table};
@@ -38,10 +38,7 @@ pub async fn run(command: CronCommand) -> Result<(), Failure> {
     let options = ListOptions { namespace, ..Default::default() };
     let crons = session.client.list::<CronJob>(options).await?.items;
     match args.output.output {
-        Format::Json | Format::Yaml => {
-            let bytes = proto::json::to_vec(&CronJobList { metadata: None, items: crons });
-            print::value(&serde_json::from_slice(&bytes).map_err(Failure::failed)?, args.output.output)?;
-        }
+        Format::Json | Format::Yaml => print::list(&crons, args.output.output)?,
         Format::Name => crons.iter().for_each(|cron| println!("cronjob.batch/{}", key(cron).1)),
         Format::Table | Format::Wide if crons.is_empty() => eprintln!("No CronJobs found."),
         format => print!("{}", table(&crons, args.all_namespaces, format == Format::Wide)),

@@ -5,7 +5,7 @@ use api::time;
 use chrono::Utc;
 use clap::{Args, Subcommand};
 use client::ListOptions;
-use proto::core_v1::{Node, NodeList};
+use proto::core_v1::Node;
 
 use super::connection::Connection;
 use super::print::{self, Format, Output, Table};
@@ -30,10 +30,7 @@ pub async fn run(command: NodeCommand) -> Result<(), Failure> {
     let session = args.connection.open()?;
     let nodes = session.client.list::<Node>(ListOptions::default()).await?.items;
     match args.output.output {
-        Format::Json | Format::Yaml => {
-            let bytes = proto::json::to_vec(&NodeList { metadata: None, items: nodes });
-            print::value(&serde_json::from_slice(&bytes).map_err(Failure::failed)?, args.output.output)?;
-        }
+        Format::Json | Format::Yaml => print::list(&nodes, args.output.output)?,
         Format::Name => nodes.iter().for_each(|node| println!("node/{}", name(node))),
         format => print!("{}", table(&nodes, format == Format::Wide)),
     }

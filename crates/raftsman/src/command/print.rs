@@ -62,8 +62,16 @@ impl Table {
     }
 }
 
+/// Prints objects as kubectl does: a `List` whose items say their kinds.
+pub fn list<K: proto::Root>(objects: &[K], format: Format) -> Result<(), Failure> {
+    let items: Result<Vec<Value>, _> =
+        objects.iter().map(|object| serde_json::from_slice(&proto::json::to_vec(object))).collect();
+    let items = items.map_err(Failure::failed)?;
+    value(&serde_json::json!({"apiVersion": "v1", "kind": "List", "items": items}), format)
+}
+
 /// Prints a JSON value in the given machine form.
-pub fn value(value: &Value, format: Format) -> Result<(), Failure> {
+fn value(value: &Value, format: Format) -> Result<(), Failure> {
     match format {
         Format::Yaml => {
             let text = serde_saphyr::to_string(value).map_err(Failure::failed)?;

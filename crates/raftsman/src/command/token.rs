@@ -1,4 +1,4 @@
-//! `raftsman token`: bearer tokens of one member's folder. The API server sees a change at once.
+//! `raftsman token`: bearer tokens of one member's folder. The API server sees a change within seconds.
 
 use std::path::PathBuf;
 

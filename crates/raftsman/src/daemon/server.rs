@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
 
 use super::apiserver::{StoreClient, StoreFlags};
 use super::boxes::Boxes;
+use super::listen::{self, Bound};
 use super::member::{self, Member, StorePlace};
 use super::ready::Ready;
-use super::{Common, listen, place};
+use super::{Common, place};
 use crate::failure::Failure;
 use crate::pki::member::MemberFiles;
 use crate::shutdown;
@@ -80,6 +82,11 @@ pub async fn run(args: ServerArgs) -> Result<(), Failure> {
         }
         false => StorePlace::Foreign(StoreClient::of_flags(&args.store, &files)),
     };
+    if let Some(address) = &args.listen_peer {
+        let peer = listen::bind("--listen-peer", address).await?;
+        ready = ready.with("peer", &peer.url);
+        hold(peer, shutdown.clone());
+    }
     let member = Member { name: args.name, store, files, api, allow_simulated_nodes: args.allow_simulated_nodes };
     let mut boxes = Boxes::default();
     tokio::select! {
@@ -102,7 +109,6 @@ impl ServerArgs {
         let unsupported = match () {
             () if others => "--initial-cluster with other members",
             () if self.initial_cluster_state == ClusterState::Existing => "--initial-cluster-state existing",
-            () if self.listen_peer.is_some() => "--listen-peer",
             () if self.listen_metrics.is_some() => "--listen-metrics",
             () => return Ok(()),
         };
@@ -110,4 +116,15 @@ impl ServerArgs {
             "{unsupported} is not supported by this version, which runs groups of one member and serves metrics on the API port"
         )))
     }
+}
+
+/// Holds the peers' port. A group of one has no peers, so whoever connects is not one.
+fn hold(peer: Bound, stop: CancellationToken) {
+    tracing::info!("the port of raft peers is held at {}; this group has one member", peer.url);
+    tokio::spawn(async move {
+        while let Some(Ok((stream, from))) = stop.run_until_cancelled(peer.listener.accept()).await {
+            tracing::warn!("{from} came to the peers' port, but this group has one member");
+            drop(stream);
+        }
+    });
 }

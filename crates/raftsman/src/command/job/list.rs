@@ -4,7 +4,7 @@ use api::duration;
 use api::time;
 use chrono::Utc;
 use client::ListOptions;
-use proto::batch_v1::{Job, JobList};
+use proto::batch_v1::Job;
 
 use super::ListArgs;
 use super::progress::{self, Progress};
@@ -26,12 +26,7 @@ pub async fn run(args: ListArgs) -> Result<(), Failure> {
     };
     jobs.sort_by(|a, b| key(a).cmp(&key(b)));
     match args.output.output {
-        Format::Json | Format::Yaml => {
-            let list = JobList { metadata: None, items: jobs };
-            let bytes = proto::json::to_vec(&list);
-            let value = serde_json::from_slice(&bytes).map_err(Failure::failed)?;
-            print::value(&value, args.output.output)?;
-        }
+        Format::Json | Format::Yaml => print::list(&jobs, args.output.output)?,
         Format::Name => jobs.iter().for_each(|job| println!("job.batch/{}", key(job).1)),
         Format::Table | Format::Wide if jobs.is_empty() => eprintln!("No Jobs found."),
         format => print!("{}", table(&jobs, args.all_namespaces, format == Format::Wide)),
