@@ -24,6 +24,7 @@ pub mod worker;
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +93,8 @@ const OUTAGE: Duration = Duration::from_secs(30);
 /// Runs the nodes until `shutdown`.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
     let failed = |source| Error::DataDir { path: config.data_dir.clone(), source };
-    std::fs::create_dir_all(&config.data_dir).map_err(failed)?;
+    // Records hold the variables that Pods took from Secrets.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir).map_err(failed)?;
     let lease_file = config.data_dir.join("lease");
     fence::drop_stale(&lease_file).map_err(failed)?;
     let client = Client::connect(&config.client)?;
