@@ -104,13 +104,14 @@ pub async fn run(
         Some(path) => ServiceAccountKeys::open(path)?,
         None => ServiceAccountKeys::ephemeral()?,
     });
+    let storage = Arc::new(Storage::connect(&config.store)?);
+    let caches = Caches::start(storage.clone());
     let authenticator = Arc::new(Authenticator {
+        caches: caches.clone(),
         tokens: TokenFile::open(config.tokens.as_deref())?,
         keys: keys.clone(),
         allow_simulated_nodes: config.allow_simulated_nodes,
     });
-    let storage = Arc::new(Storage::connect(&config.store)?);
-    let caches = Caches::start(storage.clone());
     let registry = Arc::new(Registry {
         caches: caches.clone(),
         committer: Committer::new(storage.clone()),

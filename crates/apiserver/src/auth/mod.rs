@@ -17,6 +17,7 @@ pub use certificate::identity as certificate_identity;
 pub use service_account::{Account, Claims, ISSUER, KeyError, Named, ServiceAccountKeys};
 pub use tokens::{TokenFile, TokenFileError};
 
+use crate::cache::Caches;
 use crate::context::Identity;
 
 /// The group of all who showed a valid credential.
@@ -36,6 +37,8 @@ pub struct Authenticator {
     pub tokens: TokenFile,
     /// Service accounts' signed tokens.
     pub keys: Arc<ServiceAccountKeys>,
+    /// Where the accounts themselves are looked up.
+    pub(crate) caches: Arc<Caches>,
     /// Whether the identity of simulated nodes is accepted.
     pub allow_simulated_nodes: bool,
 }
@@ -68,7 +71,16 @@ impl Authenticator {
             return None;
         }
         let token = token.trim();
-        self.tokens.identify(token, now).or_else(|| self.keys.identify(token, now))
+        self.tokens.identify(token, now).or_else(|| self.account(token, now))
+    }
+
+    /// A service account's token ends with the account, also where one of the same name has come after it.
+    fn account(&self, token: &str, now: DateTime<Utc>) -> Option<Identity> {
+        let identity = self.keys.identify(token, now)?;
+        let key = identity.name.strip_prefix("system:serviceaccount:")?.replacen(':', "/", 1);
+        let accounts = crate::strategy::resources().iter().find(|resource| resource.info.kind == "ServiceAccount")?;
+        let account = self.caches.kind(accounts).get(&key)?;
+        (account.uid() == identity.uid).then_some(identity)
     }
 }
 

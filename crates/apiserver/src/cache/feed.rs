@@ -121,7 +121,10 @@ async fn follow(caches: &Caches, storage: &Storage) -> Ended {
     if requests.send(request(RequestUnion::CreateRequest(create))).await.is_err() {
         return Ended::Lost(Status::cancelled("the watch's requests are closed"));
     }
-    let mut answers = match storage.watcher().watch(ReceiverStream::new(outbox)).await {
+    let mut opening = tonic::Request::new(ReceiverStream::new(outbox));
+    // A member that is cut off from its quorum must end the watch instead of going silent.
+    opening.metadata_mut().insert("hasleader", tonic::metadata::MetadataValue::from_static("true"));
+    let mut answers = match storage.watcher().watch(opening).await {
         Ok(answers) => answers.into_inner(),
         Err(status) => return Ended::Lost(status),
     };

@@ -26,6 +26,9 @@ pub const MAX_GROUPS: usize = 28;
 /// Bytes of all values of one Commit, unless it is a single write.
 pub const MAX_BYTES: usize = 1 << 20;
 
+/// What a stock etcd takes in one Txn: groups and the widest group's compares or operations together.
+pub const MAX_TXN_OPERATIONS: usize = 128;
+
 /// One compare: the key's mod_revision must be this; 0 means that there is no such key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
@@ -85,6 +88,11 @@ pub struct PreparedGroup {
 }
 
 impl PreparedGroup {
+    /// Its compares or its operations, whichever are more.
+    pub fn width(&self) -> usize {
+        self.conditions.len().max(self.changes.len())
+    }
+
     /// Bytes that this group adds to the Txn, about.
     pub fn bytes(&self) -> usize {
         self.changes.iter().map(Change::bytes).sum()

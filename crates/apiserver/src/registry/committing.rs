@@ -14,7 +14,9 @@ use api::status;
 use super::ask::{Ask, Check, Done, Effect, GroupAnswer, GroupAsk, Refused};
 use super::prepare::{Prepared, cache_key};
 use super::{Registry, StatusError};
-use crate::commit::{Condition, MAX_BYTES, MAX_GROUP_OPERATIONS, MAX_GROUPS, Outcome, PreparedGroup};
+use crate::commit::{
+    Condition, MAX_BYTES, MAX_GROUP_OPERATIONS, MAX_GROUPS, MAX_TXN_OPERATIONS, Outcome, PreparedGroup,
+};
 use crate::context::RequestContext;
 use crate::keys;
 
@@ -76,7 +78,7 @@ impl Registry {
         while progress.iter().any(|group| group.answer.is_none()) {
             let mut round = Vec::new();
             let mut taken = HashSet::new();
-            let mut bytes = 0;
+            let (mut bytes, mut widest) = (0, 0);
             let mut lagging = false;
             for (index, (group, state)) in groups.iter().zip(&mut progress).enumerate() {
                 if state.answer.is_some() {
@@ -94,10 +96,13 @@ impl Registry {
                     Ok(ready) => {
                         // A key twice in one Txn, or too many bytes, is refused by the store: the later group waits for
                         // the next round.
-                        let fits = round.is_empty() || bytes + ready.group.bytes() <= MAX_BYTES;
+                        let most = widest.max(ready.group.width());
+                        let fits = round.is_empty()
+                            || bytes + ready.group.bytes() <= MAX_BYTES && round.len() + 1 + most <= MAX_TXN_OPERATIONS;
                         if fits && ready.group.changes.iter().all(|change| !taken.contains(change.key())) {
                             taken.extend(ready.group.changes.iter().map(|change| change.key().to_string()));
                             bytes += ready.group.bytes();
+                            widest = most;
                             round.push((index, ready));
                         }
                     }
@@ -121,9 +126,13 @@ impl Registry {
             if group.writes.len() > 1 {
                 prepared.write_anyway(ask.target());
             }
-            ready.sources.push(Source::Write(index));
-            ready.sources.extend(prepared.conditions.iter().skip(1).map(|_| Source::Beside));
-            ready.group.conditions.append(&mut prepared.conditions);
+            for (at, condition) in prepared.conditions.drain(..).enumerate() {
+                // What many writes depend on (their namespace) is compared once.
+                if at == 0 || !ready.group.conditions.contains(&condition) {
+                    ready.sources.push(if at == 0 { Source::Write(index) } else { Source::Beside });
+                    ready.group.conditions.push(condition);
+                }
+            }
             ready.group.changes.append(&mut prepared.changes);
             ready.writes.push(prepared);
         }
@@ -142,6 +151,13 @@ impl Registry {
         if let Some(fence) = &group.fence {
             ready.group.conditions.push(Condition { key: keys::claim(&fence.claim), revision: fence.epoch });
             ready.sources.push(Source::Fence);
+        }
+        if ready.group.width() >= MAX_TXN_OPERATIONS {
+            let error = status::request_entity_too_large(format!(
+                "a group's writes and what they depend on need {} compares; the store takes {MAX_TXN_OPERATIONS}",
+                ready.group.width()
+            ));
+            return Err(Refused { error, index: 0 });
         }
         Ok(ready)
     }

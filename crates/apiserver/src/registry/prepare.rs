@@ -85,7 +85,7 @@ impl Registry {
         let name = object.metadata().name.clone();
         let named = Target { name: &name, ..target };
         self.authorizer.authorize(&self.caches, &ctx.identity, "create", named, "", Some(&*object))?;
-        self.require_namespace(named)?;
+        let namespace = self.require_namespace(named)?;
         let strategy = resource.strategy;
         strategy.prepare_create(&mut *object, ctx.now)?;
         let errors = strategy.validate_create(&*object);
@@ -100,16 +100,18 @@ impl Registry {
             retry: generated,
             object,
         };
+        prepared.conditions.extend(namespace);
         self.with_dependencies(ctx, named, None, &mut prepared)?;
         prepared.changes.insert(0, put(resource, target.namespace, &name, &prepared.object));
         self.with_companions(ctx, named, &mut prepared)?;
         Ok(prepared)
     }
 
-    /// A namespaced object needs a namespace that is not being deleted.
-    fn require_namespace(&self, target: Target<'_>) -> Result<(), StatusError> {
+    /// A namespaced object needs a namespace that is not being deleted. That it is still so is compared in the store, for
+    /// another API server, or this one a moment ago, may have begun its end.
+    fn require_namespace(&self, target: Target<'_>) -> Result<Option<Condition>, StatusError> {
         if !target.resource.info.namespaced {
-            return Ok(());
+            return Ok(None);
         }
         let namespaces = crate::strategy::namespaces();
         let namespace = self.caches.kind(namespaces).get(target.namespace);
@@ -118,7 +120,10 @@ impl Registry {
             Some(namespace) if namespace.field("status.phase") == "Terminating" => {
                 Err(status::namespace_terminating(target.resource.info, target.name, target.namespace))
             }
-            Some(_) => Ok(()),
+            Some(namespace) => Ok(Some(Condition {
+                key: keys::object(namespaces, "", target.namespace),
+                revision: namespace.revision(),
+            })),
         }
     }
 
