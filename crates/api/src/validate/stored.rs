@@ -72,8 +72,44 @@ pub fn config_map_update(new: &ConfigMap, old: &ConfigMap) -> Errors {
 
 fn secret(secret: &Secret, errors: &mut Errors) {
     keys(secret.data.keys(), &Path::new("data"), errors);
+    let at = Path::new("data");
     if secret.data.values().map(|value| value.len()).sum::<usize>() > MAX_DATA {
-        errors.push(Error::too_long(&Path::new("data"), MAX_DATA));
+        errors.push(Error::too_long(&at, MAX_DATA));
+    }
+    let mut required = |keys: &[&str]| {
+        let missing = keys.iter().filter(|key| !secret.data.contains_key(**key));
+        errors.extend(missing.map(|key| Error::required(&at.key(key), "")));
+    };
+    match secret.r#type.as_str() {
+        "kubernetes.io/service-account-token" => {
+            let (owner, annotations) = ("kubernetes.io/service-account.name", Path::new("metadata.annotations"));
+            if secret.annotation(owner).is_none_or(str::is_empty) {
+                errors.push(Error::required(&annotations.key(owner), ""));
+            }
+        }
+        "kubernetes.io/dockercfg" => {
+            required(&[".dockercfg"]);
+            json_object(secret, ".dockercfg", errors);
+        }
+        "kubernetes.io/dockerconfigjson" => {
+            required(&[".dockerconfigjson"]);
+            json_object(secret, ".dockerconfigjson", errors);
+        }
+        "kubernetes.io/basic-auth" if !["username", "password"].iter().any(|key| secret.data.contains_key(*key)) => {
+            required(&["username", "password"]);
+        }
+        "kubernetes.io/ssh-auth" => required(&["ssh-privatekey"]),
+        "kubernetes.io/tls" => required(&["tls.crt", "tls.key"]),
+        _ => {}
+    }
+}
+
+/// The value of a key, where it is there, must be a JSON object; the answer does not show it.
+fn json_object(secret: &Secret, key: &str, errors: &mut Errors) {
+    let Some(value) = secret.data.get(key) else { return };
+    if let Err(problem) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(value) {
+        let detail = problem.to_string();
+        errors.push(Error::invalid(&Path::new("data").key(key), "<secret contents redacted>", &detail));
     }
 }
 
@@ -132,15 +168,51 @@ pub fn pod_template_update(new: &PodTemplate, old: &PodTemplate) -> Errors {
 /// A new Event.
 pub fn event_create(event: &Event) -> Errors {
     let mut errors = metadata(event, true, Name::Subdomain);
-    let namespace = event.involved_object.as_ref().map_or("", |object| object.namespace.as_str());
-    let expected = if namespace.is_empty() { "default" } else { namespace };
-    let own = event.meta().namespace.as_str();
-    // An Event of an object without namespace lies in `default` or `kube-system`.
-    if own != expected && !(namespace.is_empty() && own == "kube-system") {
+    let (namespace, own) = (involved_namespace(event), event.namespace());
+    let modern = event.event_time.as_ref().and_then(crate::time::from_micro_time).is_some();
+    // An Event of an object without namespace lies in `default`; newer writers may use `kube-system` too.
+    let fits = match (namespace.is_empty(), modern) {
+        (true, false) => own == "default",
+        (true, true) => own == "default" || own == "kube-system",
+        (false, false) => own == namespace,
+        (false, true) => true,
+    };
+    if !fits {
         let detail = "does not match event.namespace";
         errors.push(Error::invalid(&Path::new("involvedObject.namespace"), namespace, detail));
     }
+    if modern {
+        modern_event(event, &mut errors);
+    }
     errors
+}
+
+fn involved_namespace(event: &Event) -> &str {
+    event.involved_object.as_ref().map_or("", |object| object.namespace.as_str())
+}
+
+/// An Event with an `eventTime` says who reports what, within limits.
+fn modern_event(event: &Event, errors: &mut Errors) {
+    let reporter = Path::new("reportingComponent");
+    if event.reporting_component.is_empty() {
+        errors.push(Error::required(&reporter, ""));
+    }
+    complain(names::label_key(&event.reporting_component), &event.reporting_component, &reporter, errors);
+    let texts = [
+        (&event.reporting_instance, "reportingInstance", 128, true),
+        (&event.action, "action", 128, true),
+        (&event.reason, "reason", 128, true),
+        (&event.message, "message", 1024, false),
+    ];
+    for (text, name, max, needed) in texts {
+        let at = Path::new(name);
+        if needed && text.is_empty() {
+            errors.push(Error::required(&at, ""));
+        }
+        if text.len() > max {
+            errors.push(Error::invalid(&at, "", &format!("can have at most {max} characters")));
+        }
+    }
 }
 
 /// An Event's new version.
@@ -215,7 +287,19 @@ fn taints(node: &Node, errors: &mut Errors) {
 
 fn service(service: &Service, errors: &mut Errors) {
     let spec = service.spec.clone().unwrap_or_default();
-    let at = Path::new("spec.ports");
+    let root = Path::new("spec");
+    let at = root.child("ports");
+    let external = spec.r#type == "ExternalName";
+    if spec.ports.is_empty() && spec.cluster_ip != "None" && !external {
+        errors.push(Error::required(&at, ""));
+    }
+    if external {
+        match spec.external_name.trim_end_matches('.') {
+            "" => errors.push(Error::required(&root.child("externalName"), "")),
+            name => complain(names::dns_subdomain(name), name, &root.child("externalName"), errors),
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
     for (i, port) in spec.ports.iter().enumerate() {
         let at = at.index(i);
         if port.name.is_empty() && spec.ports.len() > 1 {
@@ -223,10 +307,23 @@ fn service(service: &Service, errors: &mut Errors) {
         }
         if !port.name.is_empty() {
             complain(names::dns_label(&port.name), &port.name, &at.child("name"), errors);
+            if !seen.insert(&port.name) {
+                errors.push(Error::duplicate(&at.child("name"), &port.name));
+            }
         }
         container::port_number(port.port, &at.child("port"), errors);
+        super::one_of(&port.protocol, &["SCTP", "TCP", "UDP"], &at.child("protocol"), errors);
     }
-    super::meta::labels(&spec.selector, &Path::new("spec.selector"), errors);
+    super::meta::labels(&spec.selector, &root.child("selector"), errors);
+    super::one_of(&spec.session_affinity, &["ClientIP", "None"], &root.child("sessionAffinity"), errors);
+    let types = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+    super::one_of(&spec.r#type, &types, &root.child("type"), errors);
+    if spec.r#type == "ClusterIP" {
+        for (i, _) in spec.ports.iter().enumerate().filter(|(_, port)| port.node_port != 0) {
+            let detail = "may not be used when `type` is 'ClusterIP'";
+            errors.push(Error::forbidden(&at.index(i).child("nodePort"), detail));
+        }
+    }
 }
 
 /// A new Service.

@@ -133,3 +133,28 @@ fn what_is_immutable_stays() {
     let new = Secret { r#type: "other".into(), ..old.clone() };
     assert_eq!(texts(secret_update(&new, &old)), ["type: Invalid value: \"other\": field is immutable"]);
 }
+
+fn read<T: proto::Root>(json: &str) -> T {
+    proto::json::decode::<T>(json.as_bytes()).expect("valid JSON").value
+}
+
+#[test]
+fn services_secrets_and_events_say_what_they_must() {
+    let mut service: Service = read(r#"{"metadata":{"name":"s","namespace":"default"},"spec":{"type":"Odd"}}"#);
+    crate::defaults::service(&mut service);
+    assert_eq!(
+        texts(service_create(&service)),
+        [
+            "spec.ports: Required value",
+            r#"spec.type: Unsupported value: "Odd": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort""#,
+        ]
+    );
+    let secret: Secret = read(r#"{"metadata":{"name":"s","namespace":"default"},"type":"kubernetes.io/tls"}"#);
+    assert_eq!(texts(secret_create(&secret)), ["data[tls.crt]: Required value", "data[tls.key]: Required value"]);
+    let event: Event =
+        read(r#"{"metadata":{"name":"e","namespace":"default"},"involvedObject":{"namespace":"other"},"reason":"R"}"#);
+    assert_eq!(
+        texts(event_create(&event)),
+        [r#"involvedObject.namespace: Invalid value: "other": does not match event.namespace"#]
+    );
+}
