@@ -116,23 +116,26 @@ fn a_start_that_cannot_be_is_told_in_one_line() {
 }
 
 #[test]
-fn a_directory_is_held_by_one_process_and_a_strange_one_refused() {
+fn a_directory_is_held_by_one_process_and_a_strange_or_damaged_one_refused() {
     let mut cluster = Cluster::start(&[]);
     let line = refused(&cluster.data(), &[]);
     assert!(line.contains("in use"), "{line}");
     assert_eq!(cluster.daemon.stop(), Some(0));
 
-    // The log of another member under this one's state: refused, and nothing is changed.
-    let mut other = Cluster::start(&[]);
-    other.daemon.stop();
-    let ours = cluster.data().join("store");
-    let entries: Vec<_> = std::fs::read_dir(&ours).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    let swapped =
-        entries.iter().find(|name| name.to_string_lossy().contains("log")).unwrap_or_else(|| panic!("{entries:?}"));
-    std::fs::rename(ours.join(swapped), ours.join("was")).unwrap();
-    std::fs::rename(other.data().join("store").join(swapped), ours.join(swapped)).unwrap();
+    let data = cluster.data().display().to_string();
+    let pki = cluster.data().join("pki").display().to_string();
+    let store = ["store", "--name", "other", "--data-dir", &data, "--pki-dir", &pki, "--listen-client", "127.0.0.1:0"];
+    let line = raftsman(&store).fails(1);
+    assert!(line.contains("belongs to member \"dev\", not to \"other\""), "{line}");
+
+    let log = std::fs::read_dir(cluster.data().join("store/log")).unwrap().map(|entry| entry.unwrap().path());
+    let written = log.filter(|path| path.extension().is_some_and(|extension| extension == "log")).max().unwrap();
+    let mut bytes = std::fs::read(&written).unwrap();
+    let middle = bytes.len() / 3;
+    bytes[middle..middle + 20].iter_mut().for_each(|byte| *byte ^= 0xff);
+    std::fs::write(&written, bytes).unwrap();
     let line = refused(&cluster.data(), &[]);
-    assert!(line.contains("store"), "{line}");
+    assert!(line.contains("store/log is damaged"), "{line}");
 }
 
 #[test]
@@ -167,7 +170,7 @@ fn settings_come_from_file_environment_and_flags() {
 fn tokens_are_made_listed_and_revoked_without_a_restart() {
     let client = Cluster::shared("tokens");
     let pki = client.data().join("pki").display().to_string();
-    let made = raftsman(&["token", "create", "--pki-dir", &pki, "--user", "eve", "--group", "system:masters"]).ok();
+    let made = raftsman(&["token", "create", "--pki-dir", &pki, "--user", "mallory", "--group", "system:masters"]).ok();
     let token = made.trim();
     let whoami = || {
         client.kubectl_anywhere(&[
@@ -185,10 +188,10 @@ fn tokens_are_made_listed_and_revoked_without_a_restart() {
     };
     eventually(seconds(10), || {
         let who = whoami();
-        if who.code == Some(0) && who.stdout.contains("eve") { Ok(()) } else { Err(who.to_string()) }
+        if who.code == Some(0) && who.stdout.contains("mallory") { Ok(()) } else { Err(who.to_string()) }
     });
     let listed = raftsman(&["token", "list", "--pki-dir", &pki]).ok();
-    let id = listed.lines().find(|line| line.contains("eve")).unwrap().split(' ').next().unwrap().to_owned();
+    let id = listed.lines().find(|line| line.contains("mallory")).unwrap().split(' ').next().unwrap().to_owned();
     raftsman(&["token", "revoke", "--pki-dir", &pki, &id]).ok();
     eventually(seconds(10), || if whoami().code == Some(0) { Err("still valid".into()) } else { Ok(()) });
 }
