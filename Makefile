@@ -32,12 +32,13 @@ demo: rocksdb
 	cargo build --locked --package raftsman --package shim
 	@scripts/demo.sh "$(TARGET)/debug/raftsman"
 
-# The black-box suites start the binaries, so these are built first. The closing lines are cargo's.
+# The black-box suites start the binaries, so these are built first; they mostly wait, hence the threads. The closing
+# lines are cargo's.
 test: rocksdb peers
 	@scripts/needs.sh test
 	@scripts/python.sh
 	cargo build --locked --package raftsman --package shim
-	cargo test --locked --workspace
+	RUST_TEST_THREADS=4 cargo test --locked --workspace
 
 verify: rocksdb
 	cargo fmt --all --check
