@@ -1,6 +1,8 @@
 //! The process runtime with real shims, over lives of the agent: a runtime that is dropped and opened anew stands for an agent
 //! that was killed, since nothing of it is kept in memory.
 
+#![allow(clippy::unwrap_used)] // in a test a panic is the report
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
