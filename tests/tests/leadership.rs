@@ -46,7 +46,7 @@ impl Candidate {
     fn new(client: &Client, claim: &str, holder: &str) -> Candidate {
         let (prefer, preferred) = watch::channel(false);
         let stop = CancellationToken::new();
-        let candidacy = Candidacy { claim: claim.into(), holder: holder.into(), lease_seconds: 2 };
+        let candidacy = Candidacy { claim: claim.into(), holder: holder.into(), lease_seconds: 6 };
         let (fence, task) = election::run(client.clone(), candidacy, preferred, stop.clone());
         Candidate { fence, prefer, stop, task }
     }
@@ -95,14 +95,14 @@ fn a_claim_is_handed_over_at_once_and_inherited_after_its_lease() {
         let mut second = Candidate::new(&client, "handover-test", "second");
         first.stop.cancel();
         first.task.await.expect("it gives the claim up");
-        tokio::time::timeout(seconds(1), second.leads()).await.expect("at once");
+        tokio::time::timeout(seconds(4), second.leads()).await.expect("at once");
 
         // The second vanishes without a word: only the end of the lease tells.
         second.task.abort();
         let mut third = Candidate::new(&client, "handover-test", "third");
         let early = tokio::time::timeout(Duration::from_millis(900), third.leads()).await;
-        assert!(early.is_err(), "the lease of two seconds still held");
-        tokio::time::timeout(seconds(10), third.leads()).await.expect("after the lease");
+        assert!(early.is_err(), "the lease of six seconds still held");
+        tokio::time::timeout(seconds(20), third.leads()).await.expect("after the lease");
     });
 }
 
