@@ -39,6 +39,7 @@ struct Ready {
     group: PreparedGroup,
     sources: Vec<Source>,
     writes: Vec<Prepared>,
+    needs_fresh: bool,
 }
 
 /// How far a group has come.
@@ -88,8 +89,9 @@ impl Registry {
                     Err(_) if !state.fresh => lagging = true,
                     Err(refused) => state.answer = Some(Err(refused)),
                     // Nothing to write, or nothing to be written: the answer must be true of the store, not of a lagging cache.
-                    Ok(_) if !state.fresh && dry_run => lagging = true,
-                    Ok(ready) if !state.fresh && ready.group.changes.is_empty() => lagging = true,
+                    Ok(ready) if !state.fresh && (dry_run || ready.needs_fresh || ready.group.changes.is_empty()) => {
+                        lagging = true;
+                    }
                     Ok(ready) if dry_run || (ready.group.changes.is_empty() && group.writes.len() == 1) => {
                         state.answer = Some(self.unsent(ready));
                     }
@@ -119,7 +121,8 @@ impl Registry {
 
     /// Prepares all writes and checks of one group.
     fn ready(&self, ctx: &RequestContext, group: &GroupAsk<'_>, lease: i64) -> Result<Ready, Refused> {
-        let mut ready = Ready { group: PreparedGroup::default(), sources: Vec::new(), writes: Vec::new() };
+        let mut ready =
+            Ready { group: PreparedGroup::default(), sources: Vec::new(), writes: Vec::new(), needs_fresh: false };
         for (index, ask) in group.writes.iter().enumerate() {
             let refused = |error| Refused { error, index: i32::try_from(index).unwrap_or(i32::MAX) };
             let mut prepared = self.prepare(ctx, ask, lease).map_err(refused)?;
@@ -133,6 +136,7 @@ impl Registry {
                     ready.group.conditions.push(condition);
                 }
             }
+            ready.needs_fresh |= prepared.needs_fresh;
             ready.group.changes.append(&mut prepared.changes);
             ready.writes.push(prepared);
         }

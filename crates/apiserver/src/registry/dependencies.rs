@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  create b (dependsOn a)      conditions: guard(ns) == seen      writes: b, guard(ns), a + finalizer raftsman.io/dependents
-//!  create a (b waits for it)   conditions: guard(ns) == seen      writes: a with that finalizer
+//!  create a (b waits for it)   conditions: guard(ns) == seen      writes: a, with that finalizer if the cache knows b
 //! ```
 //!
 //! Two API servers that each see half of a cycle both write the guard: one of them loses, looks again, and sees the whole.
@@ -16,7 +16,6 @@ use proto::batch_v1::Job;
 use super::prepare::{Prepared, put};
 use super::{Registry, StatusError, Target};
 use crate::commit::{Change, Condition};
-use crate::context::RequestContext;
 use crate::keys;
 use crate::object::{AnyObject, Object};
 use crate::strategy::{JOB_DEPENDENTS as DEPENDENTS, job_finished as finished};
@@ -25,7 +24,6 @@ impl Registry {
     /// Checks and guards the dependencies of a Job that is created or changed.
     pub(super) fn with_dependencies(
         &self,
-        ctx: &RequestContext,
         target: Target<'_>,
         old: Option<&dyn Object>,
         prepared: &mut Prepared,
@@ -35,7 +33,7 @@ impl Registry {
         let before = old.and_then(|old| old.downcast_ref::<Job>()).map(parents).unwrap_or_default();
         let guard = keys::guard(target.namespace);
         let seen = self.caches.side.revision(&guard);
-        if old.is_none() && (seen > 0 || expires(job)) {
+        if old.is_none() {
             prepared.conditions.push(Condition { key: guard.clone(), revision: seen });
             if seen > 0 && self.is_waited_for(target) {
                 api::meta::add_finalizer(prepared.object.metadata_mut(), DEPENDENTS);
@@ -44,13 +42,14 @@ impl Registry {
         if names == before || names.is_empty() {
             return Ok(());
         }
+        prepared.needs_fresh = true;
         self.require_no_cycle(target, &names)?;
         if !prepared.conditions.iter().any(|condition| condition.key == guard) {
             prepared.conditions.push(Condition { key: guard.clone(), revision: seen });
         }
         prepared.changes.push(Change::Put { key: guard, value: Bytes::from(target.name.to_string()), lease: 0 });
         for name in names.iter().filter(|name| !before.contains(name)) {
-            self.hold_parent(ctx, Target { name, ..target }, prepared);
+            self.hold_parent(Target { name, ..target }, prepared);
         }
         Ok(())
     }
@@ -86,7 +85,7 @@ impl Registry {
     }
 
     /// Puts the finalizer on a parent that exists and has not ended.
-    fn hold_parent(&self, _ctx: &RequestContext, parent: Target<'_>, prepared: &mut Prepared) {
+    fn hold_parent(&self, parent: Target<'_>, prepared: &mut Prepared) {
         let Ok(current) = self.current(parent) else { return };
         let mut object: AnyObject = current.decode();
         let lives = object.downcast_ref::<Job>().is_some_and(|job| !finished(job));
@@ -107,9 +106,4 @@ fn parents(job: &Job) -> Vec<String> {
     names.sort();
     names.dedup();
     names
-}
-
-/// Whether it may vanish by itself after it has ended.
-fn expires(job: &Job) -> bool {
-    job.spec.as_ref().is_some_and(|spec| spec.ttl_seconds_after_finished.is_some())
 }

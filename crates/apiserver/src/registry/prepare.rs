@@ -24,6 +24,8 @@ pub(super) struct Prepared {
     pub warnings: Vec<String>,
     /// On a conflict this may be tried again on the newer state (where a stated resourceVersion then refuses it).
     pub retry: bool,
+    /// The decision hangs on other objects: it must be taken on a cache that is as new as the store.
+    pub needs_fresh: bool,
 }
 
 impl Prepared {
@@ -98,10 +100,11 @@ impl Registry {
             warnings: strategy.warnings(&*object, None),
             effect: Effect::Stored,
             retry: generated,
+            needs_fresh: false,
             object,
         };
         prepared.conditions.extend(namespace);
-        self.with_dependencies(ctx, named, None, &mut prepared)?;
+        self.with_dependencies(named, None, &mut prepared)?;
         prepared.changes.insert(0, put(resource, target.namespace, &name, &prepared.object));
         self.with_companions(ctx, named, &mut prepared)?;
         Ok(prepared)
@@ -177,10 +180,11 @@ impl Registry {
             effect: Effect::Stored,
             warnings,
             retry: true,
+            needs_fresh: false,
             object: new,
         };
         if part == Part::Main {
-            self.with_dependencies(ctx, target, Some(&**old), &mut prepared)?;
+            self.with_dependencies(target, Some(&**old), &mut prepared)?;
         }
         if delete::is_due(&*prepared.object) {
             prepared.effect = Effect::Removed;
@@ -219,6 +223,7 @@ impl Registry {
             effect: Effect::Stored,
             warnings: Vec::new(),
             retry: true,
+            needs_fresh: false,
         };
         if gone {
             prepared.effect = Effect::Removed;
