@@ -136,7 +136,7 @@ mod tests {
         let kept = std::fs::read_to_string(&path).unwrap();
         assert!(!kept.contains(&token.secret));
         let mut again = TokenFile::open(&path).unwrap();
-        assert_eq!(again.entries(), &[token.entry.clone()]);
+        assert_eq!(again.entries(), std::slice::from_ref(&token.entry));
         assert!(!again.revoke("other").unwrap());
         assert!(again.revoke(&token.entry.id).unwrap());
         assert!(TokenFile::open(&path).unwrap().entries().is_empty());
