@@ -129,7 +129,7 @@ pub struct Member<'a> {
 
 /// The Pod's containers in order.
 pub fn members(spec: &PodSpec) -> impl Iterator<Item = Member<'_>> {
-    let own = |container: &Container| container.restart_policy.as_deref().map(|text| Restart::parse(text));
+    let own = |container: &Container| container.restart_policy.as_deref().map(Restart::parse);
     let pod = Restart::parse(&spec.restart_policy);
     let init = spec.init_containers.iter().map(move |container| match own(container) {
         Some(Restart::Always) => (Role::Sidecar, Restart::Always, container),
