@@ -226,3 +226,42 @@ fn seen(filter: &Filter, change: &Change, revision: i64) -> Option<WatchEvent> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::core_v1::{Pod, PodSpec, PodStatus};
+    use proto::meta_v1::ObjectMeta;
+
+    fn pod(node: &str, phase: &str, revision: i64) -> Arc<CachedObject> {
+        let pod = Pod {
+            metadata: Some(ObjectMeta { name: "p".into(), namespace: "a".into(), ..ObjectMeta::default() }),
+            spec: Some(PodSpec { node_name: node.into(), ..PodSpec::default() }),
+            status: Some(PodStatus { phase: phase.into(), ..PodStatus::default() }),
+        };
+        let raw = prost::Message::encode_to_vec(&pod).into();
+        Arc::new(CachedObject::new(crate::registry::pods(), "a/p", raw, revision).expect("a message"))
+    }
+
+    #[test]
+    fn entering_a_selection_is_added_and_leaving_it_deleted() {
+        let fields = api::selector::FieldSelector::parse("spec.nodeName=n1,status.phase!=Failed").expect("a selector");
+        let filter = Filter { namespace: "a".into(), labels: None, fields: Some(fields) };
+        let states = [Some(pod("", "Pending", 1)), Some(pod("n1", "Pending", 2)), Some(pod("n1", "Running", 3)), None];
+        let told = |before: &Option<_>, after: &Option<_>| {
+            let change = Change { before: Clone::clone(before), after: Clone::clone(after) };
+            seen(&filter, &change, 9).map(|event| (event.event_type, event.object.revision()))
+        };
+        assert_eq!(told(&None, &states[0]), None);
+        assert_eq!(told(&states[0], &states[1]), Some((EventType::Added, 2)));
+        assert_eq!(told(&states[1], &states[2]), Some((EventType::Modified, 3)));
+        assert_eq!(
+            told(&states[2], &None),
+            Some((EventType::Deleted, 9)),
+            "the last state, at the deletion's revision"
+        );
+        let failed = Some(pod("n1", "Failed", 4));
+        assert_eq!(told(&states[2], &failed), Some((EventType::Deleted, 9)));
+        assert_eq!(told(&failed, &None), None);
+    }
+}
