@@ -35,6 +35,8 @@ pub struct Config {
     pub insecure_admin: bool,
     /// `gitVersion` of `/version`, e.g. `v1.36.0+raftsman.0.1.0`.
     pub version: String,
+    /// Serves `/metrics` here too, in plaintext and to everybody who reaches it.
+    pub metrics: Option<TcpListener>,
     /// Told once the port answers.
     pub ready: Option<oneshot::Sender<Ready>>,
 }
@@ -122,12 +124,16 @@ pub async fn run(
         agents: Arc::new(Agents::default()),
         version: std::mem::take(&mut config.version),
     });
-    let router = rest::router(registry.clone()).merge(grpc::router(&registry)?);
+    let requests = Arc::new(rest::Requests::default());
+    let router = rest::router(registry.clone(), requests.clone()).merge(grpc::router(&registry)?);
 
     // Aborted when this function returns.
     let mut tasks = JoinSet::new();
     tasks.spawn(cache::feed(caches.clone(), storage.clone()));
     tasks.spawn(compactor::run(storage, compactor::INTERVAL));
+    if let Some(listener) = config.metrics.take() {
+        tasks.spawn(serve_metrics(listener, rest::metrics_router(requests)));
+    }
     tasks.spawn(announce(registry, address, config.ready.take()));
     let listen = connection::Listen { listener, acceptor, router, authenticator, everybody: config.insecure_admin };
     let stop = async move {
@@ -136,6 +142,12 @@ pub async fn run(
     };
     connection::serve(listen, stop, DRAIN).await;
     Ok(())
+}
+
+async fn serve_metrics(listener: TcpListener, router: axum::Router) {
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "metrics are no longer served on their own port");
+    }
 }
 
 /// Makes the first objects, then tells that the server is ready.

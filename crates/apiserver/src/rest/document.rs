@@ -54,6 +54,7 @@ pub fn serve(call: &Call, route: &Route, path: &str) -> Result<Response, StatusE
         }),
         Route::Group(group) => discovery::group(kinds, group),
         Route::Resources(group, version) => discovery::resource_list(kinds, group, version),
+        Route::OpenApiV2 => Some(answer::bytes(200, openapi::V2_CONTENT_TYPE, openapi::v2())),
         Route::OpenApiIndex => document(call, "", || Some(openapi::index(kinds))),
         Route::OpenApi(name) => document(call, name, || openapi::document(kinds, name)),
         Route::Resource(_) | Route::Unknown => None,
@@ -67,7 +68,18 @@ fn document(call: &Call, name: &str, make: impl FnOnce() -> Option<serde_json::V
 }
 
 fn root() -> Response {
-    let paths = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"];
+    let paths = [
+        "/api",
+        "/api/v1",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+        "/version",
+    ];
     answer::json(200, &json!({"paths": paths}))
 }
 

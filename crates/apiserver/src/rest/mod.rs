@@ -50,6 +50,7 @@ use http::{HeaderMap, Method, Request, header};
 use crate::context::{Identity, RequestContext};
 use crate::registry::{Registry, Target};
 use answer::Wanted;
+pub use metrics::Requests;
 use path::{ResourcePath, Route};
 use query::Query;
 use served::{Place, Served};
@@ -57,16 +58,22 @@ use served::{Place, Served};
 /// What every handler sees.
 struct Face {
     registry: Arc<Registry>,
-    requests: metrics::Requests,
+    requests: Arc<Requests>,
     openapi: document::Documents,
 }
 
 /// The REST face of `registry`. Requests carry `Arc<Identity>` in their extensions;
-/// one without is anonymous.
-pub fn router(registry: Arc<Registry>) -> Router {
+/// one without is anonymous. What was answered is counted in `requests`.
+pub fn router(registry: Arc<Registry>, requests: Arc<Requests>) -> Router {
     let openapi = document::Documents::default();
-    let face = Arc::new(Face { registry, requests: metrics::Requests::default(), openapi });
+    let face = Arc::new(Face { registry, requests, openapi });
     Router::new().fallback(handle).with_state(face)
+}
+
+/// `/metrics` alone, for a port of its own that asks for no credentials.
+pub fn metrics_router(requests: Arc<Requests>) -> Router {
+    let answer = move || async move { answer::bytes(200, metrics::CONTENT_TYPE, requests.text()) };
+    Router::new().route("/metrics", axum::routing::get(answer))
 }
 
 /// A request, taken apart.

@@ -14,6 +14,30 @@ use serde_json::{Map, Value, json};
 use super::discovery;
 use api::kind::KindInfo;
 
+/// The one form that kubectl reads version 2 in: gnostic's `openapi.v2.Document` as protobuf.
+pub const V2_CONTENT_TYPE: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/// `/openapi/v2`: a document without definitions. kubectl asks for it where version 3 says nothing of a kind, as for the
+/// `List` that `kubectl get -o yaml` prints, and passes over what it does not find there.
+pub fn v2() -> Vec<u8> {
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Info {
+        #[prost(string, tag = "1")]
+        title: String,
+        #[prost(string, tag = "2")]
+        version: String,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Document {
+        #[prost(string, tag = "1")]
+        swagger: String,
+        #[prost(message, optional, tag = "2")]
+        info: Option<Info>,
+    }
+    let info = Info { title: "Kubernetes".to_owned(), version: "unversioned".to_owned() };
+    prost::Message::encode_to_vec(&Document { swagger: "2.0".to_owned(), info: Some(info) })
+}
+
 /// `/openapi/v3`: paths of the documents, each with a hash of its content so that clients may keep it.
 pub fn index(kinds: &[&'static KindInfo]) -> Value {
     let mut paths = Map::new();

@@ -42,6 +42,8 @@ pub enum Route {
     /// `/healthz`, `/livez`, `/readyz`, each with an optional check's name.
     Health,
     Metrics,
+    /// `/openapi/v2`
+    OpenApiV2,
     /// `/openapi/v3`
     OpenApiIndex,
     /// `/openapi/v3/apis/batch/v1`: `apis/batch/v1`.
@@ -62,6 +64,7 @@ pub fn parse(path: &str) -> Route {
         ["healthz" | "livez" | "readyz"] => Route::Health,
         ["healthz" | "livez" | "readyz", "ping" | "etcd"] => Route::Health,
         ["metrics"] => Route::Metrics,
+        ["openapi", "v2"] => Route::OpenApiV2,
         ["openapi", "v3"] => Route::OpenApiIndex,
         ["openapi", "v3", rest @ ..] => Route::OpenApi(rest.join("/")),
         ["api"] => Route::CoreVersions,

@@ -41,6 +41,9 @@ pub struct ApiserverArgs {
     /// The member's folder that `raftsman pki create` wrote
     #[arg(long, value_name = "DIR", env = "RAFTSMAN_PKI_DIR", required = true)]
     pki_dir: PathBuf,
+    /// Serve metrics here too, in plaintext
+    #[arg(long, value_name = "HOST:PORT", env = "RAFTSMAN_LISTEN_METRICS")]
+    listen_metrics: Option<String>,
     #[command(flatten)]
     store: StoreFlags,
     /// Accept agents that play many nodes (for scale tests)
@@ -59,7 +62,8 @@ pub async fn run(args: ApiserverArgs) -> Result<(), Failure> {
     let ready = Ready::default().with("api", &listener.url);
     let files = MemberFiles::at(&args.pki_dir);
     let store = StoreClient::of_flags(&args.store, &files);
-    let api = Api { store, files, allow_simulated_nodes: args.allow_simulated_nodes };
+    let metrics = listen::bind_metrics(args.listen_metrics.as_deref()).await?;
+    let api = Api { store, files, allow_simulated_nodes: args.allow_simulated_nodes, metrics };
     let mut boxes = Boxes::default();
     tokio::select! {
         started = start(&mut boxes, api, listener) => if let Err(failure) = started.and_then(|()| ready.say()) {
@@ -110,6 +114,8 @@ pub struct Api {
     pub store: StoreClient,
     pub files: MemberFiles,
     pub allow_simulated_nodes: bool,
+    /// Where metrics are served in plaintext, too.
+    pub metrics: Option<Bound>,
 }
 
 /// Starts the API server and waits until it serves.
@@ -134,6 +140,7 @@ pub async fn start(boxes: &mut Boxes, api: Api, bound: Bound) -> Result<(), Fail
         allow_simulated_nodes: api.allow_simulated_nodes,
         insecure_admin: false,
         version: git_version(),
+        metrics: api.metrics.map(|bound| bound.listener),
         ready: Some(said),
     };
     boxes.start("apiserver", |stop| apiserver::run(config, bound.listener, stop));

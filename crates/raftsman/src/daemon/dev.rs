@@ -61,6 +61,7 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
         files,
         api,
         allow_simulated_nodes: args.node.is_simulated(),
+        metrics: None,
     };
     let node = Node {
         data_dir: data.join("agent"),

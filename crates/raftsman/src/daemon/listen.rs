@@ -12,6 +12,14 @@ pub struct Bound {
     pub url: String,
 }
 
+/// Binds the port of `--listen-metrics`, where it is given.
+pub async fn bind_metrics(address: Option<&str>) -> Result<Option<Bound>, Failure> {
+    match address {
+        Some(address) => bind("--listen-metrics", address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 /// Binds what `flag` names; port 0 draws one.
 pub async fn bind(flag: &str, address: &str) -> Result<Bound, Failure> {
     let listener = TcpListener::bind(address).await.map_err(|error| {

@@ -21,6 +21,7 @@ pub struct Member {
     pub files: MemberFiles,
     pub api: Bound,
     pub allow_simulated_nodes: bool,
+    pub metrics: Option<Bound>,
 }
 
 /// Where the objects are kept.
@@ -33,7 +34,7 @@ pub enum StorePlace {
 
 /// Starts the member's boxes, each when the one that it needs is ready.
 pub async fn start(boxes: &mut Boxes, member: Member) -> Result<(), Failure> {
-    let Member { name, store, files, api, allow_simulated_nodes } = member;
+    let Member { name, store, files, api, allow_simulated_nodes, metrics } = member;
     // The candidates beside the raft leader are the preferred ones; on a foreign store nobody is.
     let (leads, prefer) = watch::channel(false);
     let store = match store {
@@ -46,7 +47,7 @@ pub async fn start(boxes: &mut Boxes, member: Member) -> Result<(), Failure> {
         StorePlace::Foreign(store) => store,
     };
     let url = api.url.clone();
-    apiserver::start(boxes, Api { store, files: files.clone(), allow_simulated_nodes }, api).await?;
+    apiserver::start(boxes, Api { store, files: files.clone(), allow_simulated_nodes, metrics }, api).await?;
 
     let kubeconfig = files.path("control-plane.kubeconfig");
     let holder = format!("{name}-{}", uuid::Uuid::new_v4());

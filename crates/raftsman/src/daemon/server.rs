@@ -87,7 +87,9 @@ pub async fn run(args: ServerArgs) -> Result<(), Failure> {
         ready = ready.with("peer", &peer.url);
         hold(peer, shutdown.clone());
     }
-    let member = Member { name: args.name, store, files, api, allow_simulated_nodes: args.allow_simulated_nodes };
+    let metrics = listen::bind_metrics(args.listen_metrics.as_deref()).await?;
+    let member =
+        Member { name: args.name, store, files, api, allow_simulated_nodes: args.allow_simulated_nodes, metrics };
     let mut boxes = Boxes::default();
     tokio::select! {
         started = member::start(&mut boxes, member) => if let Err(failure) = started.and_then(|()| ready.say()) {
@@ -109,12 +111,9 @@ impl ServerArgs {
         let unsupported = match () {
             () if others => "--initial-cluster with other members",
             () if self.initial_cluster_state == ClusterState::Existing => "--initial-cluster-state existing",
-            () if self.listen_metrics.is_some() => "--listen-metrics",
             () => return Ok(()),
         };
-        Err(Failure::Usage(format!(
-            "{unsupported} is not supported by this version, which runs groups of one member and serves metrics on the API port"
-        )))
+        Err(Failure::Usage(format!("{unsupported} is not supported by this version, which runs groups of one member")))
     }
 }
 
