@@ -15,7 +15,7 @@ use super::discovery;
 use api::kind::KindInfo;
 
 /// The one form that kubectl reads version 2 in: gnostic's `openapi.v2.Document` as protobuf.
-pub const V2_CONTENT_TYPE: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+pub const V2_CONTENT_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// `/openapi/v2`: a document without definitions. kubectl asks for it where version 3 says nothing of a kind, as for the
 /// `List` that `kubectl get -o yaml` prints, and passes over what it does not find there.
