@@ -57,7 +57,7 @@ impl Filler<'_> {
         }
         let count = self.rng.random_range(1..3);
         let value = if field.is_map() {
-            let Kind::Message(entry) = field.kind() else { unreachable!() };
+            let Kind::Message(entry) = field.kind() else { panic!("a map has entries") };
             let kind = entry.map_entry_value_field().kind();
             Value::Map((0..count).map(|i| (MapKey::String(format!("k{i}\"\n")), self.value(&kind, depth))).collect())
         } else if field.is_list() {

@@ -105,11 +105,13 @@ impl Model {
             Change::Txn(txn) => {
                 let holds = txn.compare.iter().all(|compare| {
                     let have = self.now().get(&compare.key).map_or(0, |kv| kv.version);
-                    let Some(compare::TargetUnion::Version(want)) = compare.target_union else { unreachable!() };
+                    let Some(compare::TargetUnion::Version(want)) = compare.target_union else {
+                        panic!("the model knows version compares only")
+                    };
                     have == want
                 });
                 for op in if holds { &txn.success } else { &txn.failure } {
-                    let Some(Request::RequestPut(put)) = &op.request else { unreachable!() };
+                    let Some(Request::RequestPut(put)) = &op.request else { panic!("the model knows puts only") };
                     self.put(&mut map, &put.key, &put.value, 0);
                 }
                 if map == *self.now() {
@@ -143,7 +145,7 @@ impl Model {
                     return Ok(());
                 }
             }
-            _ => unreachable!(),
+            _ => panic!("the generator makes no other command"),
         }
         self.revisions.push(map);
         Ok(())

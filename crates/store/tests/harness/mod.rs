@@ -1,7 +1,7 @@
 //! A real store on a port of its own, and etcd clients for it.
 
 // Each test binary uses its part.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::path::Path;
 
