@@ -68,6 +68,15 @@ fn events(client: &Client, object: &str) -> Vec<String> {
     events.iter().map(|event| format!("{}: {}", text_of(event, "reason"), text_of(event, "message"))).collect()
 }
 
+/// Waits for an event of an object; events follow what they tell, in writes of their own.
+#[track_caller]
+fn until_told(client: &Client, object: &str, expected: &str, limit: u64) {
+    eventually(seconds(limit), || {
+        let told = events(client, object);
+        if told.iter().any(|event| event == expected) { Ok(()) } else { Err(format!("{told:?}")) }
+    });
+}
+
 fn text_of<'a>(object: &'a Value, field: &str) -> &'a str {
     object[field].as_str().unwrap_or_default()
 }
@@ -79,10 +88,7 @@ fn forbid_waits_and_then_starts_the_missed_time_at_once() {
     until_jobs(&client, 70, |jobs| jobs.len() == 1);
     let expected =
         "JobAlreadyActive: Not starting job because prior execution is running and concurrency policy is Forbid";
-    eventually(seconds(80), || {
-        let told = events(&client, "f");
-        if told.iter().any(|event| event == expected) { Ok(()) } else { Err(format!("{told:?}")) }
-    });
+    until_told(&client, "f", expected, 80);
     assert_eq!(all(&client, "jobs").len(), 1, "the second time waits");
     let jobs = until_jobs(&client, 60, |jobs| jobs.len() == 2);
     assert!(has_condition(&jobs[0], "Complete"), "the second starts when the first has ended");
@@ -96,9 +102,8 @@ fn replace_ends_the_run_before() {
     create(&client, &cron_job("r", "* * * * *", "sleep 600", json!({"concurrencyPolicy": "Replace"})));
     let first = until_jobs(&client, 70, |jobs| jobs.len() == 1).remove(0);
     let jobs = until_jobs(&client, 90, |jobs| jobs.len() == 1 && name(&jobs[0]) != name(&first));
-    let told = events(&client, "r");
-    assert!(told.contains(&format!("SuccessfulDelete: Deleted job {}", name(&first))), "{told:?}");
-    assert!(told.contains(&format!("SuccessfulCreate: Created job {}", name(&jobs[0]))), "{told:?}");
+    until_told(&client, "r", &format!("SuccessfulDelete: Deleted job {}", name(&first)), 10);
+    until_told(&client, "r", &format!("SuccessfulCreate: Created job {}", name(&jobs[0])), 10);
     eventually(seconds(30), || {
         let pods = all(&client, "pods");
         let replaced = pods.iter().all(|pod| pod["metadata"]["labels"]["job-name"] == name(&jobs[0]));
@@ -120,8 +125,7 @@ fn the_history_keeps_as_many_as_it_says() {
     let kept = until_jobs(&client, 20, |jobs| jobs.len() == 1);
     assert_eq!(name(&kept[0]), "three");
     assert_eq!(kept[0]["metadata"]["annotations"]["cronjob.kubernetes.io/instantiate"], "manual");
-    let told = events(&client, "h");
-    assert!(told.contains(&"SuccessfulDelete: Deleted job one".to_owned()), "{told:?}");
+    until_told(&client, "h", "SuccessfulDelete: Deleted job one", 10);
     assert_eq!(client.get("cronjob", "h")["status"].get("active"), None, "what is started by hand is never active");
 }
 
