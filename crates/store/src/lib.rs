@@ -9,6 +9,7 @@ mod lease_clock;
 mod listener;
 mod machine;
 mod marker;
+mod peers;
 mod quota;
 mod raft;
 mod server;
@@ -17,5 +18,6 @@ mod tls;
 mod watch;
 
 pub use error::Error;
+pub use peers::{Join, PeerTls, Peers};
 pub use server::{Config, Ready, run};
 pub use tls::Tls;

@@ -15,6 +15,7 @@ use crate::lease_clock::LeaseClock;
 use crate::listener;
 use crate::machine::{Machine, View};
 use crate::marker::{self, Marker};
+use crate::peers::Peers;
 use crate::quota;
 use crate::raft::log::{self, LogStore, OpenError};
 use crate::raft::state::{self, Pruner, RocksDisk, StateDir};
@@ -39,6 +40,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// URLs at which clients reach the member; empty: the listener's address.
     pub advertise_client: Vec<String>,
+    /// The other members of the group; `None`: a member alone, without a peer port.
+    pub peers: Option<Peers>,
     /// Told once the store serves.
     pub ready: Option<oneshot::Sender<Ready>>,
     /// Told whether this member leads.
@@ -66,6 +69,9 @@ pub async fn run(
     if config.tls.is_none() && !address.ip().is_loopback() {
         let reason = format!("{address} is no loopback address, so it needs TLS");
         return Err(Error::Stopped(reason));
+    }
+    if config.peers.is_some() {
+        return Err(Error::Stopped("this version runs groups of one member".into()));
     }
     let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
     if config.advertise_client.is_empty() {

@@ -74,6 +74,7 @@ pub async fn start(boxes: &mut Boxes, store: Store, client: Bound) -> Result<(),
         }),
         advertise_client: vec![client.url],
         ready: Some(said),
+        peers: None,
         leads: store.leads,
     };
     boxes.start("store", |stop| store::run(config, client.listener, stop));
