@@ -136,7 +136,7 @@ fn suspended_it_starts_nothing_and_resumed_it_starts_what_was_missed() {
     std::thread::sleep(seconds(62));
     assert_eq!(all(&client, "jobs").len(), 0);
     client.kubectl(&["patch", "cronjob", "s", "-p", r#"{"spec":{"suspend":false}}"#]).ok();
-    until_jobs(&client, 10, |jobs| jobs.len() == 1);
+    until_jobs(&client, 30, |jobs| jobs.len() == 1);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn deleting_a_cron_job_takes_its_jobs_or_leaves_them() {
     for (cascade, left) in [("background", 0), ("foreground", 0), ("orphan", 1)] {
         create(&client, &cron_job("c", "0 0 1 1 *", "sleep 600", json!({})));
         client.kubectl(&["create", "job", "--from=cronjob/c", "run"]).ok();
-        eventually(seconds(20), || if all(&client, "pods").len() == 1 { Ok(()) } else { Err("no Pod".to_owned()) });
+        eventually(seconds(60), || if all(&client, "pods").len() == 1 { Ok(()) } else { Err("no Pod".to_owned()) });
         client.kubectl(&["delete", "cronjob", "c", &format!("--cascade={cascade}"), "--timeout=30s"]).ok();
         let jobs = until_jobs(&client, 20, |jobs| {
             jobs.len() == left && jobs.iter().all(|job| job["metadata"].get("ownerReferences").is_none())
@@ -169,7 +169,7 @@ fn a_namespace_is_furnished_and_emptied() {
     create(&client, &cron_job("c", "* * * * *", "sleep 600", json!({})));
     create(&client, &job("j", "sleep 600", ""));
     client.kubectl(&["create", "configmap", "m", "--from-literal=a=b"]).ok();
-    eventually(seconds(20), || if all(&client, "pods").is_empty() { Err("no Pod".to_owned()) } else { Ok(()) });
+    eventually(seconds(60), || if all(&client, "pods").is_empty() { Err("no Pod".to_owned()) } else { Ok(()) });
     client.kubectl_anywhere(&["delete", "namespace", &client.namespace, "--timeout=60s"]).ok();
     let gone = client.kubectl_anywhere(&["get", "namespace", &client.namespace]).fails(1);
     assert!(gone.contains("NotFound"), "{gone}");

@@ -60,9 +60,9 @@ fn a_failing_job_is_retried_with_back_off_and_then_fails() {
     assert_eq!(pods.len(), 3);
     let mut starts: Vec<i64> = pods.iter().map(|pod| clock(&pod["metadata"]["creationTimestamp"])).collect();
     starts.sort_unstable();
-    // Ten seconds, then twenty, counted from a Pod's end; stored times are whole seconds.
+    // Ten seconds, then twenty, counted from a Pod's end; stored times are whole seconds, and the machine may be busy.
     let (first, second) = (starts[1] - starts[0], starts[2] - starts[1]);
-    assert!((9..=15).contains(&first) && (19..=26).contains(&second), "back-off of {first} s and {second} s");
+    assert!((9..=19).contains(&first) && (19..=40).contains(&second), "back-off of {first} s and {second} s");
     for pod in &pods {
         assert_eq!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], 1);
     }
@@ -159,7 +159,7 @@ fn lower_parallelism_ends_pods_that_run() {
 fn suspended_jobs_have_no_pods_and_resumed_ones_run() {
     let client = Cluster::shared("suspend");
     create(&client, &job("s", "true", r#""suspend": true"#));
-    client.wait_for_job("s", "Suspended", seconds(20));
+    client.wait_for_job("s", "Suspended", seconds(60));
     assert!(pods(&client, "s").is_empty());
     client.raftsman(&["job", "resume", "s"]).ok();
     client.wait_for_job("s", "Complete", seconds(60));
@@ -181,7 +181,7 @@ fn dependents_wait_and_a_failed_dependency_fails_them() {
     create(&client, &job("late", "true", r#""dependsOn": [{"name": "early"}]"#));
     create(&client, &job("after-failure", "true", r#""dependsOn": [{"name": "bad", "condition": "Failed"}]"#));
     create(&client, &job("doomed", "true", r#""dependsOn": [{"name": "bad"}]"#));
-    let waiting = eventually(seconds(20), || {
+    let waiting = eventually(seconds(60), || {
         let table = client.raftsman(&["job", "list", "-o", "wide"]).ok();
         if table.contains("waits for early") { Ok(table) } else { Err(table) }
     });

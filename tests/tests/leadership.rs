@@ -44,9 +44,13 @@ struct Candidate {
 
 impl Candidate {
     fn new(client: &Client, claim: &str, holder: &str) -> Candidate {
+        Candidate::with_lease(client, claim, holder, 6)
+    }
+
+    fn with_lease(client: &Client, claim: &str, holder: &str, lease_seconds: i32) -> Candidate {
         let (prefer, preferred) = watch::channel(false);
         let stop = CancellationToken::new();
-        let candidacy = Candidacy { claim: claim.into(), holder: holder.into(), lease_seconds: 6 };
+        let candidacy = Candidacy { claim: claim.into(), holder: holder.into(), lease_seconds };
         let (fence, task) = election::run(client.clone(), candidacy, preferred, stop.clone());
         Candidate { fence, prefer, stop, task }
     }
@@ -90,19 +94,19 @@ fn a_claim_is_handed_over_at_once_and_inherited_after_its_lease() {
     let cluster = Cluster::shared("handover");
     block_on(async {
         let client = connect(&cluster.kubeconfig());
-        let mut first = Candidate::new(&client, "handover-test", "first");
+        let mut first = Candidate::with_lease(&client, "handover-test", "first", 25);
         first.leads().await;
-        let mut second = Candidate::new(&client, "handover-test", "second");
+        let mut second = Candidate::with_lease(&client, "handover-test", "second", 15);
         first.stop.cancel();
         first.task.await.expect("it gives the claim up");
-        tokio::time::timeout(seconds(4), second.leads()).await.expect("at once");
+        tokio::time::timeout(seconds(15), second.leads()).await.expect("long before the lease ends");
 
         // The second vanishes without a word: only the end of the lease tells.
         second.task.abort();
         let mut third = Candidate::new(&client, "handover-test", "third");
         let early = tokio::time::timeout(Duration::from_millis(900), third.leads()).await;
-        assert!(early.is_err(), "the lease of six seconds still held");
-        tokio::time::timeout(seconds(20), third.leads()).await.expect("after the lease");
+        assert!(early.is_err(), "the lease of fifteen seconds still held");
+        tokio::time::timeout(seconds(40), third.leads()).await.expect("after the lease");
     });
 }
 

@@ -35,7 +35,7 @@ fn node_of(client: &Client, name: &str) -> String {
 /// Waits until the Pod is told why it fits nowhere.
 #[track_caller]
 fn refused(client: &Client, name: &str, expected: &str) {
-    eventually(seconds(20), || {
+    eventually(seconds(60), || {
         let pod = client.get("pod", name);
         let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
         let told = conditions.iter().find(|condition| condition["type"] == "PodScheduled");
@@ -69,8 +69,12 @@ fn pods_go_where_they_fit_and_say_why_they_do_not() {
     refused(&client, "picky", "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector.");
     on(&["label", "node", second, "disk=ssd"]);
     assert_eq!(node_of(&client, "picky"), second, "a change of a node wakes the Pod that waits for it");
-    let text = client.kubectl(&["get", "events", "--field-selector", "involvedObject.name=picky", "-o", "name"]).ok();
-    assert!(text.lines().count() >= 2, "FailedScheduling, then Scheduled: {text}");
+    eventually(seconds(30), || {
+        let told = ["get", "events", "--field-selector", "involvedObject.name=picky", "-o", "jsonpath={..reason}"];
+        let told = client.kubectl(&told).ok();
+        let reasons: Vec<&str> = told.split_whitespace().collect();
+        if reasons.contains(&"FailedScheduling") && reasons.contains(&"Scheduled") { Ok(()) } else { Err(told) }
+    });
     let affine = json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
         "nodeSelectorTerms": [{"matchExpressions": [{"key": "disk", "operator": "NotIn", "values": ["ssd"]}]}]}}}});
     create(&client, &pod("affine", affine));
@@ -110,7 +114,7 @@ fn pods_go_where_they_fit_and_say_why_they_do_not() {
 
     // NoExecute ends what doesn't tolerate it.
     on(&["taint", "nodes", second, "maintenance=now:NoExecute"]);
-    eventually(seconds(20), || {
+    eventually(seconds(60), || {
         let left =
             client.kubectl(&["get", "pods", "--field-selector", &format!("spec.nodeName={second}"), "-o", "name"]);
         let left = left.ok();
