@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.."
 
 command -v go >/dev/null || { echo "peers.sh: the peers are built with Go (1.26 or newer); install it first" >&2; exit 1; }
 mkdir -p "$RAFTSMAN_PEERS"
+exec 9>"$RAFTSMAN_PEERS/.lock"
+flock 9   # who comes second finds everything built
 peers="$(cd tests/peers && pwd)"
 pins=$(sha256sum "$peers/go.mod" | cut -c1-16)
 cd "$peers"
