@@ -7,6 +7,7 @@ pub mod condition;
 pub mod defaults;
 pub mod dependency;
 pub mod duration;
+pub mod fence;
 pub mod field;
 pub mod fields;
 pub mod kind;
