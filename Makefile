@@ -2,6 +2,7 @@
 # make build   the release binaries                 make fix     what verify would complain of, where a machine can
 # make test    everything                           make peers   the real clients that tests use
 # make bench   Jobs and the store, against etcd in the same run
+# make images  the image of deploy/docker-compose.yml
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -14,7 +15,7 @@ export RAFTSMAN_PEERS  ?= $(RAFTSMAN_CACHE)/peers
 export CARGO_TARGET_DIR ?= $(RAFTSMAN_CACHE)/target
 TARGET := $(CARGO_TARGET_DIR)
 
-.PHONY: help demo build test verify fix bench peers rocksdb
+.PHONY: help demo build test verify fix bench peers images rocksdb
 
 help:
 	@grep '^# make' Makefile | cut -c3-
@@ -54,3 +55,7 @@ bench: build peers
 
 peers:
 	@scripts/peers.sh
+
+images: build
+	@scripts/needs.sh images
+	scripts/images.sh "$(TARGET)/release/raftsman"

@@ -2,7 +2,9 @@
 # What building and the examples need beside Rust: installed where we may (Debian, root), told exactly otherwise.
 #   needs.sh build   a C++ compiler and libclang, for RocksDB
 #   needs.sh demo    perl with a big-number library that computes pi(2000), for deploy/examples/pi.yaml
-#   needs.sh test    python with venv, for the suite of the Python client (and what demo needs)
+#   needs.sh test    python with venv, for the suite of the Python client; docker, for that of the containers; and what
+#                    demo needs
+#   needs.sh images  what `make images` needs where no docker registry is reached
 set -euo pipefail
 
 packages=()
@@ -19,11 +21,18 @@ demo() {
   perl -MMath::BigInt::GMP -Mbignum=bpi -e 1 2>/dev/null || want libmath-bigint-gmp-perl
 }
 
+containers() {
+  { command -v dockerd || docker info; } >/dev/null 2>&1 || want docker.io
+  command -v docker-compose >/dev/null || want docker-compose
+  command -v debootstrap >/dev/null || want debootstrap
+}
+
 case "${1:-}" in
   build) build ;;
   demo) build; demo ;;
-  test) build; demo; python3 -c 'import venv, ensurepip' 2>/dev/null || want python3-venv ;;
-  *) echo "usage: needs.sh build|demo|test" >&2; exit 2 ;;
+  test) build; demo; containers; python3 -c 'import venv, ensurepip' 2>/dev/null || want python3-venv ;;
+  images) build; containers ;;
+  *) echo "usage: needs.sh build|demo|test|images" >&2; exit 2 ;;
 esac
 
 [ ${#packages[@]} -gt 0 ] || exit 0
