@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the real clients and servers that tests use, at the versions that tests/peers/go.mod pins, into
 # $RAFTSMAN_PEERS. Without names, all of them. Does nothing for one that is there at that version.
-#   peers.sh [kubectl] [grpcurl] [etcd] [etcdctl] [benchmark]
+# `porcupine` is ours, the checker of tests/porcupine.
+#   peers.sh [kubectl] [grpcurl] [etcd] [etcdctl] [benchmark] [porcupine]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -30,7 +31,7 @@ build() { # name package
   echo "$pins" >"$stamp"
 }
 
-for name in "${@:-kubectl grpcurl etcd etcdctl benchmark}"; do
+for name in "${@:-kubectl grpcurl etcd etcdctl benchmark porcupine}"; do
   for peer in $name; do
     case "$peer" in
       kubectl) build kubectl k8s.io/kubernetes/cmd/kubectl ;;
@@ -38,6 +39,7 @@ for name in "${@:-kubectl grpcurl etcd etcdctl benchmark}"; do
       etcd) build etcd go.etcd.io/etcd/server/v3 ;;
       etcdctl) build etcdctl go.etcd.io/etcd/etcdctl/v3 ;;
       benchmark) build benchmark go.etcd.io/etcd/v3/tools/benchmark ;;
+      porcupine) (cd ../porcupine; pins=$(cat go.mod ./*.go | sha256sum | cut -c1-16); build porcupine .) ;;
       *) echo "peers.sh: no peer is named $peer" >&2; exit 2 ;;
     esac
   done
