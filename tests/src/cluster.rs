@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
@@ -24,6 +24,7 @@ pub struct Daemon {
     child: Child,
     pub ready: ReadyLine,
     log: PathBuf,
+    stdout: PathBuf,
 }
 
 /// The fields of the line that a daemon prints when it is ready.
@@ -47,28 +48,39 @@ impl ReadyLine {
 impl Daemon {
     /// Starts `raftsman ARGS`, its output into files of `folder`, and waits until it is ready.
     pub fn start(folder: &Path, name: &str, args: &[&str]) -> Daemon {
-        let mut daemon = Daemon::launch(folder, name, args);
-        let stdout = folder.join(format!("{name}.stdout"));
-        daemon.ready = eventually(READY_WITHIN, || {
-            if let Some(ended) = daemon.child.try_wait().expect("a child can be waited for") {
-                let log = std::fs::read_to_string(&daemon.log).unwrap_or_default();
-                panic!("raftsman {args:?} ended with {ended}:\n{log}");
-            }
-            let text = std::fs::read_to_string(&stdout).unwrap_or_default();
-            ReadyLine::parse(&text).filter(|_| text.ends_with('\n')).ok_or_else(|| format!("no ready line: {text:?}"))
-        });
+        let mut command = Command::new(binary("raftsman"));
+        command.args(args);
+        let mut daemon = Daemon::launch(folder, name, command);
+        daemon.wait_ready();
         daemon
     }
 
-    fn launch(folder: &Path, name: &str, args: &[&str]) -> Daemon {
+    /// Starts a program without waiting for it; its output goes into `NAME.stdout` and `NAME.log` of `folder`.
+    pub fn launch(folder: &Path, name: &str, mut command: Command) -> Daemon {
         let log = folder.join(format!("{name}.log"));
-        let stdout = File::create(folder.join(format!("{name}.stdout"))).expect("a test's folder can be written");
+        let stdout = folder.join(format!("{name}.stdout"));
+        let output = File::create(&stdout).expect("a test's folder can be written");
         let stderr = File::options().create(true).append(true).open(&log).expect("a test's folder can be written");
-        let mut command = Command::new(binary("raftsman"));
         // A group of its own, so that Ctrl-C in a terminal ends the tests, and they end it.
-        command.args(args).stdout(stdout).stderr(stderr).stdin(std::process::Stdio::null()).process_group(0);
+        command.stdout(output).stderr(stderr).stdin(std::process::Stdio::null()).process_group(0);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Daemon { child, ready: ReadyLine::default(), log }
+        Daemon { child, ready: ReadyLine::default(), log, stdout }
+    }
+
+    /// Waits for the line that says `ready`.
+    pub fn wait_ready(&mut self) {
+        self.ready = eventually(READY_WITHIN, || {
+            if let Some(ended) = self.ended() {
+                panic!("{} ended with {ended}:\n{}", self.log.display(), self.log());
+            }
+            let text = std::fs::read_to_string(&self.stdout).unwrap_or_default();
+            ReadyLine::parse(&text).filter(|_| text.ends_with('\n')).ok_or_else(|| format!("no ready line: {text:?}"))
+        });
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be waited for")
     }
 
     pub fn pid(&self) -> u32 {

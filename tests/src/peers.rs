@@ -17,7 +17,8 @@ pub fn python() -> PathBuf {
     path
 }
 
-fn cache() -> PathBuf {
+/// The folder of what is built or fetched once.
+pub fn cache() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/raftsman");
     std::env::var_os("RAFTSMAN_CACHE").map_or_else(home, PathBuf::from)
 }

@@ -87,3 +87,15 @@ pub fn top() -> PathBuf {
 pub fn example(name: &str) -> String {
     top().join("deploy/examples").join(name).display().to_string()
 }
+
+/// The text of a file in deploy/.
+pub fn deployed(name: &str) -> String {
+    let path = top().join("deploy").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A port of loopback that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.local_addr().expect("a listener has an address").port()
+}
