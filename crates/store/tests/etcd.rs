@@ -196,7 +196,7 @@ async fn status_and_http_say_what_etcd_says() {
     assert!(status.raft_index > 0 && status.raft_applied_index > 0);
     assert_eq!(http_get(&store, "/health").await, r#"{"health":"true","reason":""}"#);
     assert!(http_get(&store, "/version").await.contains(&format!(r#""etcdserver":"{}""#, status.version)));
-    assert_eq!(http_get(&store, "/readyz").await, "ok");
+    assert_eq!(http_get(&store, "/readyz").await, "ok\n");
     assert!(http_get(&store, "/metrics").await.contains("etcd_server_has_leader 1"));
     store.stop().await.unwrap();
 }

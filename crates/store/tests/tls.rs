@@ -40,6 +40,20 @@ async fn reach(port: u16, server: &Authority, client: Option<(String, String)>) 
     KvClient::new(channel).range(range).await.map(|_| ()).map_err(|status| status.to_string())
 }
 
+/// Bytes that are no handshake, and a handshake that ends early.
+async fn garbage(port: u16) {
+    use tokio::io::AsyncWriteExt;
+    for bytes in [
+        &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
+        b"\x16\x03\x01\xff\xff\x01",
+        b"\x16\x03\x01\0\x05\x01\0\0\x01\0",
+        &[0xff; 300],
+    ] {
+        let mut socket = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        socket.write_all(bytes).await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_certificates_of_the_own_authority_are_let_in() {
     let _second = rustls::crypto::ring::default_provider().install_default().is_err();
@@ -74,6 +88,8 @@ async fn only_certificates_of_the_own_authority_are_let_in() {
     reach(port, &own, Some(own.issue("client"))).await.unwrap();
     assert!(reach(port, &own, None).await.is_err());
     assert!(reach(port, &own, Some(foreign.issue("client"))).await.is_err());
+    garbage(port).await;
+    reach(port, &own, Some(own.issue("client"))).await.unwrap();
     stop.send(()).unwrap();
     task.await.unwrap().unwrap();
 }

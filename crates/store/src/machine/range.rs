@@ -27,6 +27,16 @@ pub fn revision(request: &RangeRequest, current: i64, compacted: i64) -> Result<
     Ok(at)
 }
 
+/// Checks the revision of a read inside a transaction. As etcd: there a revision below 0 is not the newest one, but one
+/// before all others.
+pub fn check_in_transaction(request: &RangeRequest, current: i64, compacted: i64) -> Result<(), Failure> {
+    let first = if compacted == 0 { -1 } else { compacted };
+    if request.revision != 0 && request.revision < first {
+        return Err(Failure::Compacted);
+    }
+    revision(request, current, compacted).map(|_| ())
+}
+
 /// Finds the keys of a request at revision `at`.
 pub fn select(index: &Index, request: &RangeRequest, at: i64) -> Selection {
     let range = KeyRange::new(&request.key, &request.range_end);

@@ -74,7 +74,7 @@ impl<D: Disk> Transaction<'_, D> {
         for op in branch(request, succeeded) {
             match &op.request {
                 Some(Request::RequestRange(request)) => {
-                    range::revision(request, self.base, self.compacted)?;
+                    range::check_in_transaction(request, self.base, self.compacted)?;
                 }
                 Some(Request::RequestPut(request)) => self.check_put(request)?,
                 Some(Request::RequestTxn(nested)) => self.check(nested, path)?,
@@ -88,6 +88,10 @@ impl<D: Disk> Transaction<'_, D> {
         if (request.ignore_value || request.ignore_lease) && self.index.get(&request.key, self.base).is_none() {
             return Err(Failure::KeyNotFound.into());
         }
+        self.check_lease(request)
+    }
+
+    fn check_lease(&self, request: &PutRequest) -> Result<()> {
         if request.lease != 0 && !self.leases.exists(request.lease) {
             return Err(Failure::LeaseNotFound.into());
         }
@@ -129,8 +133,9 @@ impl<D: Disk> Transaction<'_, D> {
         Ok(response)
     }
 
-    /// A put that is the whole transaction.
+    /// A put that is the whole transaction. Its lease is looked at before all else, unlike a transaction's.
     pub fn put(&mut self, request: &PutRequest) -> Result<PutResponse> {
+        self.check_lease(request)?;
         self.check_put(request)?;
         self.write(request)
     }
@@ -247,29 +252,22 @@ fn own(key: &Bytes) -> Bytes {
     Bytes::copy_from_slice(key)
 }
 
-/// Whether a pair satisfies a comparison. What the request leaves out is 0 or empty; an unknown result holds.
+/// Whether a pair satisfies a comparison. What the request leaves out, or says of another target, is 0 or empty; an
+/// unknown target is equal to everything, and an unknown result holds.
 fn holds(compare: &Compare, kv: &KeyValue) -> bool {
     let union = compare.target_union.as_ref();
-    let number = |have: i64| {
-        let want = match union {
-            Some(TargetUnion::Version(n))
-            | Some(TargetUnion::CreateRevision(n))
-            | Some(TargetUnion::ModRevision(n))
-            | Some(TargetUnion::Lease(n)) => *n,
-            Some(TargetUnion::Value(_)) | None => 0,
-        };
-        have.cmp(&want)
-    };
-    let order = match CompareTarget::try_from(compare.target) {
-        Ok(CompareTarget::Version) => number(kv.version),
-        Ok(CompareTarget::Create) => number(kv.create_revision),
-        Ok(CompareTarget::Mod) => number(kv.mod_revision),
-        Ok(CompareTarget::Lease) => number(kv.lease),
-        Ok(CompareTarget::Value) => match union {
-            Some(TargetUnion::Value(value)) => kv.value.cmp(value),
-            _ => kv.value.cmp(&Bytes::new()),
-        },
-        Err(_) => std::cmp::Ordering::Equal,
+    let order = match (CompareTarget::try_from(compare.target), union) {
+        (Ok(CompareTarget::Version), Some(TargetUnion::Version(want))) => kv.version.cmp(want),
+        (Ok(CompareTarget::Version), _) => kv.version.cmp(&0),
+        (Ok(CompareTarget::Create), Some(TargetUnion::CreateRevision(want))) => kv.create_revision.cmp(want),
+        (Ok(CompareTarget::Create), _) => kv.create_revision.cmp(&0),
+        (Ok(CompareTarget::Mod), Some(TargetUnion::ModRevision(want))) => kv.mod_revision.cmp(want),
+        (Ok(CompareTarget::Mod), _) => kv.mod_revision.cmp(&0),
+        (Ok(CompareTarget::Lease), Some(TargetUnion::Lease(want))) => kv.lease.cmp(want),
+        (Ok(CompareTarget::Lease), _) => kv.lease.cmp(&0),
+        (Ok(CompareTarget::Value), Some(TargetUnion::Value(want))) => kv.value.cmp(want),
+        (Ok(CompareTarget::Value), _) => kv.value.cmp(&Bytes::new()),
+        (Err(_), _) => std::cmp::Ordering::Equal,
     };
     match CompareResult::try_from(compare.result) {
         Ok(CompareResult::Equal) => order.is_eq(),

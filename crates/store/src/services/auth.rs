@@ -24,6 +24,12 @@ fn no_such_role() -> Status {
     Status::failed_precondition("etcdserver: role name not found")
 }
 
+/// Whether keys can lie in the range of a permission.
+fn is_range(permission: &proto::authpb::Permission) -> bool {
+    let end = &permission.range_end[..];
+    !permission.key.is_empty() && (end.is_empty() || end == [0] || *permission.key < *end)
+}
+
 type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
@@ -44,7 +50,10 @@ impl Auth for AuthService {
         Err(Status::failed_precondition("etcdserver: authentication is not enabled"))
     }
 
-    async fn user_add(&self, _: Request<pb::AuthUserAddRequest>) -> Answer<pb::AuthUserAddResponse> {
+    async fn user_add(&self, request: Request<pb::AuthUserAddRequest>) -> Answer<pb::AuthUserAddResponse> {
+        if request.into_inner().name.is_empty() {
+            return Err(Status::invalid_argument("etcdserver: user name is empty"));
+        }
         Err(no_users())
     }
 
@@ -78,7 +87,10 @@ impl Auth for AuthService {
         Err(no_such_user())
     }
 
-    async fn role_add(&self, _: Request<pb::AuthRoleAddRequest>) -> Answer<pb::AuthRoleAddResponse> {
+    async fn role_add(&self, request: Request<pb::AuthRoleAddRequest>) -> Answer<pb::AuthRoleAddResponse> {
+        if request.into_inner().name.is_empty() {
+            return Err(Status::invalid_argument("etcdserver: role name is empty"));
+        }
         Err(no_users())
     }
 
@@ -96,9 +108,13 @@ impl Auth for AuthService {
 
     async fn role_grant_permission(
         &self,
-        _: Request<pb::AuthRoleGrantPermissionRequest>,
+        request: Request<pb::AuthRoleGrantPermissionRequest>,
     ) -> Answer<pb::AuthRoleGrantPermissionResponse> {
-        Err(no_such_role())
+        match request.into_inner().perm {
+            None => Err(Status::invalid_argument("etcdserver: permission not given")),
+            Some(perm) if !is_range(&perm) => Err(Status::invalid_argument("etcdserver: invalid auth management")),
+            Some(_) => Err(no_such_role()),
+        }
     }
 
     async fn role_revoke_permission(

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::Stream;
-use proto::etcdserverpb::{PutRequest, RangeRequest, TxnRequest, WatchCreateRequest, range_request};
+use proto::etcdserverpb::{PutRequest, RangeRequest, TxnRequest, WatchCreateRequest};
 use proto::mvccpb::KeyValue;
-use proto::raftsman_store_v1::command::Change;
 use proto::v3electionpb::election_server::Election;
 use proto::v3electionpb::{
     CampaignRequest, CampaignResponse, LeaderKey, LeaderRequest, LeaderResponse, ProclaimRequest, ProclaimResponse,
@@ -18,8 +17,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::kv::put_op;
+use super::ownership::Place;
 use super::{Context, ownership, status};
-use crate::machine::Reply;
 
 /// Leaders that may wait for an observer.
 const OBSERVED_LEN: usize = 16;
@@ -30,32 +29,38 @@ pub struct ElectionService(pub Arc<Context>);
 type Leaders = Pin<Box<dyn Stream<Item = Result<LeaderResponse, Status>> + Send>>;
 
 fn missing_leader() -> Status {
-    Status::invalid_argument("\"leader\" field must be provided")
+    Status::unknown("\"leader\" field must be provided")
 }
 
 #[tonic::async_trait]
 impl Election for ElectionService {
     async fn campaign(&self, request: Request<CampaignRequest>) -> Result<Response<CampaignResponse>, Status> {
         let CampaignRequest { name, lease, value } = request.into_inner();
-        let (place, existed) = ownership::enter(&self.0, &name, lease, value.clone()).await?;
+        let lease = ownership::session(&self.0, lease).await?;
+        let place = ownership::enter(&self.0, &name, lease, value.clone()).await?;
         let leader = LeaderKey { name: name.clone(), key: place.key.clone(), rev: place.created, lease };
-        if existed {
+        if place.found.as_ref().is_some_and(|found| *found != value) {
             proclaim(&self.0, &leader, value).await?;
         }
         ownership::wait_for_turn(&self.0, &name, &place).await?;
-        Ok(Response::new(CampaignResponse { header: self.0.header_now(), leader: Some(leader) }))
+        if !place.owns {
+            self.still_there(&place).await?;
+        }
+        Ok(Response::new(CampaignResponse { header: Some(self.0.header(place.revision)), leader: Some(leader) }))
     }
 
     async fn proclaim(&self, request: Request<ProclaimRequest>) -> Result<Response<ProclaimResponse>, Status> {
         let ProclaimRequest { leader, value } = request.into_inner();
-        proclaim(&self.0, &leader.ok_or_else(missing_leader)?, value).await?;
-        Ok(Response::new(ProclaimResponse { header: self.0.header_now() }))
+        let mut leader = leader.ok_or_else(missing_leader)?;
+        leader.lease = ownership::session(&self.0, leader.lease).await?;
+        let revision = proclaim(&self.0, &leader, value).await?;
+        Ok(Response::new(ProclaimResponse { header: Some(self.0.header(revision)) }))
     }
 
     async fn leader(&self, request: Request<LeaderRequest>) -> Result<Response<LeaderResponse>, Status> {
-        let (_, kv) = current(&self.0, &request.into_inner().name).await?;
+        let (revision, kv) = current(&self.0, &request.into_inner().name).await?;
         let kv = kv.ok_or_else(|| Status::unknown("election: no leader"))?;
-        Ok(Response::new(LeaderResponse { header: self.0.header_now(), kv: Some(kv) }))
+        Ok(Response::new(LeaderResponse { header: Some(self.0.header(revision)), kv: Some(kv) }))
     }
 
     type ObserveStream = Leaders;
@@ -74,13 +79,26 @@ impl Election for ElectionService {
 
     async fn resign(&self, request: Request<ResignRequest>) -> Result<Response<ResignResponse>, Status> {
         let leader = request.into_inner().leader.ok_or_else(missing_leader)?;
-        ownership::leave(&self.0, leader.key, Some(leader.rev)).await?;
-        Ok(Response::new(ResignResponse { header: self.0.header_now() }))
+        let revision = ownership::leave(&self.0, leader.key, leader.rev).await?;
+        Ok(Response::new(ResignResponse { header: Some(self.0.header(revision)) }))
     }
 }
 
-/// Replaces the leader's value, if it still leads.
-async fn proclaim(context: &Arc<Context>, leader: &LeaderKey, value: Bytes) -> Result<(), Status> {
+impl ElectionService {
+    /// Fails when a candidate whose turn has come is no longer one, as by the end of its lease. (etcd calls it the
+    /// leader all the same.)
+    async fn still_there(&self, place: &Place) -> Result<(), Status> {
+        let own = RangeRequest { key: place.key.clone(), ..Default::default() };
+        let (_, kvs) = ownership::read(&self.0, own).await?;
+        if kvs.first().is_none_or(|kv| kv.create_revision != place.created) {
+            return Err(Status::unknown("election: session expired"));
+        }
+        Ok(())
+    }
+}
+
+/// Replaces the leader's value, if it still leads; answers the revision.
+async fn proclaim(context: &Arc<Context>, leader: &LeaderKey, value: Bytes) -> Result<i64, Status> {
     let key = leader.key.clone();
     let put = PutRequest { key: key.clone(), value, lease: leader.lease, ..Default::default() };
     let txn = TxnRequest {
@@ -88,25 +106,16 @@ async fn proclaim(context: &Arc<Context>, leader: &LeaderKey, value: Bytes) -> R
         success: vec![put_op(put)],
         failure: Vec::new(),
     };
-    match context.propose(Change::Txn(txn)).await? {
-        Reply::Txn(response) if response.succeeded => Ok(()),
-        Reply::Txn(_) => Err(Status::unknown("election: session expired")),
-        _ => Err(status::mismatch()),
+    let response = ownership::transact(context, txn).await?;
+    if !response.succeeded {
+        return Err(Status::unknown("election: not leader"));
     }
+    Ok(ownership::revision(&response))
 }
 
 /// The leader's pair, and the revision at which it led.
 async fn current(context: &Arc<Context>, name: &[u8]) -> Result<(i64, Option<KeyValue>), Status> {
-    let prefix = ownership::prefix(name);
-    let request = RangeRequest {
-        key: prefix.clone(),
-        range_end: ownership::prefix_end(&prefix),
-        limit: 1,
-        sort_order: range_request::SortOrder::Ascend as i32,
-        sort_target: range_request::SortTarget::Create as i32,
-        ..Default::default()
-    };
-    let (revision, mut kvs) = ownership::read(context, request).await?;
+    let (revision, mut kvs) = ownership::read(context, ownership::owner(name)).await?;
     Ok((revision, kvs.pop()))
 }
 
@@ -122,12 +131,12 @@ async fn observe(
     stream.create(watch).await;
     let mut told: Option<(i64, i64)> = None;
     loop {
-        let (_, kv) = current(context, name).await?;
+        let (revision, kv) = current(context, name).await?;
         let version = kv.as_ref().map(|kv| (kv.create_revision, kv.mod_revision));
         if let Some(kv) = kv
             && version != told
         {
-            let leader = LeaderResponse { header: context.header_now(), kv: Some(kv) };
+            let leader = LeaderResponse { header: Some(context.header(revision)), kv: Some(kv) };
             if leaders.send(Ok(leader)).await.is_err() {
                 return Ok(());
             }

@@ -1,24 +1,47 @@
 //! What is asked over plain HTTP, and the standard health service of gRPC.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use prometheus_client::encoding::prometheus_text;
+use proto::etcdserverpb::{AlarmType, RangeRequest};
 
 use super::{CLUSTER_VERSION, Context, ETCD_VERSION};
 
 type Answer = ([(header::HeaderName, &'static str); 1], String);
+/// A query's parameters, in order; one may come several times.
+type Parameters = Query<Vec<(String, String)>>;
+
+/// What `/livez` and `/readyz` look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Check {
+    DataCorruption,
+    SerializableRead,
+    LinearizableRead,
+    NonLearner,
+}
+
+const LIVE: [Check; 1] = [Check::SerializableRead];
+const READY: [Check; 4] = [Check::DataCorruption, Check::SerializableRead, Check::LinearizableRead, Check::NonLearner];
 
 /// The HTTP paths.
 pub fn http(context: Arc<Context>) -> Router {
     Router::new()
         .route("/health", get(etcd_health))
-        .route("/livez", get(|| async { "ok" }))
-        .route("/readyz", get(ready))
+        .route("/livez", get(|state: State<_>, query: Parameters| checked(state, None, query, &LIVE)))
+        .route(
+            "/livez/{check}",
+            get(|state: State<_>, check: Path<_>, query| checked(state, Some(check.0), query, &LIVE)),
+        )
+        .route("/readyz", get(|state: State<_>, query: Parameters| checked(state, None, query, &READY)))
+        .route(
+            "/readyz/{check}",
+            get(|state: State<_>, check: Path<_>, query| checked(state, Some(check.0), query, &READY)),
+        )
         .route("/version", get(version))
         .route("/metrics", get(metrics))
         .with_state(context)
@@ -37,25 +60,88 @@ fn json(text: String) -> Answer {
     ([(header::CONTENT_TYPE, "application/json")], text)
 }
 
-async fn etcd_health(State(context): State<Arc<Context>>) -> Response {
-    let alarm = context.view.shared().group.read().alarms.iter().next().copied();
-    let reason = match (alarm, context.read_barrier().await) {
-        (Some((_, kind)), _) => {
-            let alarm = proto::etcdserverpb::AlarmType::try_from(kind).unwrap_or_default();
-            format!("ALARM {}", alarm.as_str_name())
-        }
-        (None, Err(status)) => format!("RANGE ERROR:{}", status.message()),
-        (None, Ok(())) => return json(r#"{"health":"true","reason":""}"#.into()).into_response(),
+async fn etcd_health(State(context): State<Arc<Context>>, Query(query): Parameters) -> Response {
+    let asked = |name: &str, value: &str| query.iter().any(|(key, given)| key == name && given == value);
+    let alarms = context.view.shared().group.read().alarms.clone();
+    let alarms =
+        alarms.iter().map(|(_, kind)| AlarmType::try_from(*kind).map_or("UNKNOWN", |alarm| alarm.as_str_name()));
+    let alarm = alarms.into_iter().find(|name| !asked("exclude", name));
+    let local = asked("serializable", "true");
+    let reason = match alarm {
+        Some(name) => format!("ALARM {name}"),
+        None if !local && context.node.status().leadership.leader.is_none() => "RAFT NO LEADER".into(),
+        None => match Check::read(&context, local).await {
+            Ok(()) => return json(r#"{"health":"true","reason":""}"#.into()).into_response(),
+            Err(error) => format!("RANGE ERROR:{error}"),
+        },
     };
     let body = serde_json::json!({ "health": "false", "reason": reason });
     (StatusCode::SERVICE_UNAVAILABLE, json(body.to_string())).into_response()
 }
 
-async fn ready(State(context): State<Arc<Context>>) -> Response {
-    match context.read_barrier().await {
-        Ok(()) => "ok".into_response(),
-        Err(status) => (StatusCode::SERVICE_UNAVAILABLE, status.message().to_owned()).into_response(),
+impl Check {
+    fn name(self) -> &'static str {
+        match self {
+            Self::DataCorruption => "data_corruption",
+            Self::SerializableRead => "serializable_read",
+            Self::LinearizableRead => "linearizable_read",
+            Self::NonLearner => "non_learner",
+        }
     }
+
+    async fn read(context: &Context, serializable: bool) -> Result<(), String> {
+        if !serializable {
+            context.read_barrier().await.map_err(|status| status.message().to_owned())?;
+        }
+        let any = RangeRequest { key: [0].to_vec().into(), keys_only: true, limit: 1, ..Default::default() };
+        let read = context.read(move |view| view.range(&any)).await;
+        read.map(|_| ()).map_err(|status| status.message().to_owned())
+    }
+
+    async fn run(self, context: &Context) -> Result<(), String> {
+        match self {
+            Self::DataCorruption if context.view.shared().group.read().alarmed(AlarmType::Corrupt) => {
+                Err("alarm activated: CORRUPT".into())
+            }
+            Self::NonLearner if context.node.status().learner => Err("not supported for learner".into()),
+            Self::DataCorruption | Self::NonLearner => Ok(()),
+            Self::SerializableRead => Self::read(context, true).await,
+            Self::LinearizableRead => Self::read(context, false).await,
+        }
+    }
+}
+
+/// Runs one of the checks, or all but those that the query excludes.
+async fn checked(
+    State(context): State<Arc<Context>>,
+    only: Option<String>,
+    Query(query): Parameters,
+    checks: &'static [Check],
+) -> Response {
+    if only.as_deref().is_some_and(|name| checks.iter().all(|check| check.name() != name)) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let excluded = |check: &Check| query.iter().any(|(key, name)| key == "exclude" && name == check.name());
+    let (mut said, mut failed) = (String::new(), false);
+    for check in checks {
+        if only.as_deref().map_or_else(|| excluded(check), |name| check.name() != name) {
+            continue;
+        }
+        let name = check.name();
+        match check.run(&context).await {
+            Ok(()) => said += &format!("[+]{name} ok\n"),
+            Err(error) => {
+                failed = true;
+                said += &format!("[-]{name} failed: {error}\n");
+            }
+        }
+    }
+    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    if failed {
+        return (StatusCode::SERVICE_UNAVAILABLE, plain, said).into_response();
+    }
+    let verbose = query.iter().any(|(key, _)| key == "verbose");
+    (plain, format!("{}ok\n", if verbose { &said } else { "" })).into_response()
 }
 
 async fn version() -> Answer {
@@ -64,26 +150,11 @@ async fn version() -> Answer {
     ))
 }
 
-async fn metrics(State(context): State<Arc<Context>>) -> Answer {
-    let raft = context.node.status();
-    let shared = context.view.shared();
-    let (total, in_use) = context.view.disk().sizes();
-    let leads = i64::from(raft.leadership.leader == Some(context.node.id()));
+async fn metrics(State(context): State<Arc<Context>>) -> Response {
     let mut text = String::new();
-    let mut gauge = |name: &str, help: &str, value: i64| {
-        // Writing to a string can't fail.
-        let _infallible = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
-    };
-    gauge("etcd_server_has_leader", "Whether a leader is known.", i64::from(raft.leadership.leader.is_some()));
-    gauge("etcd_server_is_leader", "Whether this member leads.", leads);
-    gauge("etcd_server_proposals_committed_total", "Last entry of the log.", raft.last_index as i64);
-    gauge("etcd_server_proposals_applied_total", "Last entry applied.", raft.applied_index as i64);
-    gauge("etcd_mvcc_db_total_size_in_bytes", "Bytes of the state database.", total);
-    gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "Bytes of what is alive in it.", in_use);
-    gauge("etcd_debugging_mvcc_keys_total", "Keys with any version.", shared.index.read().keys() as i64);
-    gauge("etcd_debugging_mvcc_current_revision", "Newest revision.", shared.visible());
-    gauge("etcd_debugging_mvcc_compact_revision", "Compacted revision.", shared.compacted());
-    gauge("etcd_debugging_mvcc_watcher_total", "Watches.", context.hub.watchers() as i64);
-    gauge("etcd_debugging_lease_total", "Leases.", shared.leases.read().iter().count() as i64);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+    // Reading sizes and counts takes locks and asks RocksDB, but for microseconds.
+    match prometheus_text::encode(&mut text, &context.registry.lock()) {
+        Ok(()) => ([(header::CONTENT_TYPE, prometheus_text::CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
 }

@@ -4,17 +4,23 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use proto::etcdserverpb::lease_server::Lease;
 use proto::etcdserverpb::{
-    Compare, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest, WatchCreateRequest, compare, range_request,
+    Compare, DeleteRangeRequest, LeaseGrantRequest, PutRequest, RangeRequest, RequestOp, ResponseOp, TxnRequest,
+    TxnResponse, WatchCreateRequest, compare, range_request, request_op::Request as Op,
     response_op::Response as OpResponse, watch_create_request::FilterType,
 };
 use proto::mvccpb::KeyValue;
 use proto::raftsman_store_v1::command::Change;
-use tonic::Status;
+use tonic::{Request, Status};
 
 use super::kv::{put_op, range_op};
-use super::{Context, status};
-use crate::machine::Reply;
+use super::lease::LeaseService;
+use super::{Context, check_size, status};
+use crate::machine::{Reply, check};
+
+/// TTL of the lease of a caller that brings none; etcd's.
+const SESSION_TTL_SECONDS: i64 = 60;
 
 /// A place in the queue.
 pub struct Place {
@@ -22,6 +28,12 @@ pub struct Place {
     pub key: Bytes,
     /// Revision that created the key: the place's rank.
     pub created: i64,
+    /// Revision at which it was taken or found.
+    pub revision: i64,
+    /// Whether it was the first then.
+    pub owns: bool,
+    /// The value that it had already, if the lease had taken it before.
+    pub found: Option<Bytes>,
 }
 
 /// The prefix of a queue's keys.
@@ -41,6 +53,19 @@ pub fn prefix_end(prefix: &[u8]) -> Bytes {
     end.into()
 }
 
+/// The range of a queue's owner.
+pub fn owner(name: &[u8]) -> RangeRequest {
+    let prefix = prefix(name);
+    RangeRequest {
+        range_end: prefix_end(&prefix),
+        key: prefix,
+        limit: 1,
+        sort_order: range_request::SortOrder::Ascend as i32,
+        sort_target: range_request::SortTarget::Create as i32,
+        ..Default::default()
+    }
+}
+
 /// A comparison of a key's create revision.
 pub fn created_is(key: Bytes, created: i64) -> Compare {
     Compare {
@@ -52,31 +77,62 @@ pub fn created_is(key: Bytes, created: i64) -> Compare {
     }
 }
 
-/// Takes a place, or finds the one that the lease has already. The answer says whether the key was there.
-pub async fn enter(context: &Arc<Context>, name: &[u8], lease: i64, value: Bytes) -> Result<(Place, bool), Status> {
+/// The lease that a caller named, or a new one for a caller that named none.
+pub async fn session(context: &Arc<Context>, lease: i64) -> Result<i64, Status> {
+    if lease != 0 {
+        return Ok(lease);
+    }
+    let grant = LeaseGrantRequest { ttl: SESSION_TTL_SECONDS, id: 0 };
+    Ok(LeaseService(context.clone()).lease_grant(Request::new(grant)).await?.into_inner().id)
+}
+
+/// Proposes a transaction as if a client had sent it.
+pub async fn transact(context: &Arc<Context>, txn: TxnRequest) -> Result<TxnResponse, Status> {
+    check::txn(&txn).map_err(status::failure)?;
+    check_size(&txn)?;
+    match context.propose(Change::Txn(txn)).await? {
+        Reply::Txn(response) => Ok(response),
+        _ => Err(status::mismatch()),
+    }
+}
+
+/// Revision of a transaction.
+pub fn revision(response: &TxnResponse) -> i64 {
+    response.header.as_ref().map_or(0, |header| header.revision)
+}
+
+/// Takes a place, or finds the one that the lease has already.
+pub async fn enter(context: &Arc<Context>, name: &[u8], lease: i64, value: Bytes) -> Result<Place, Status> {
     let key: Bytes = [&prefix(name)[..], format!("{lease:x}").as_bytes()].concat().into();
     let put = PutRequest { key: key.clone(), value, lease, ..Default::default() };
     let txn = TxnRequest {
         compare: vec![created_is(key.clone(), 0)],
-        success: vec![put_op(put)],
-        failure: vec![range_op(RangeRequest { key: key.clone(), ..Default::default() })],
+        success: vec![put_op(put), range_op(owner(name))],
+        failure: vec![range_op(RangeRequest { key: key.clone(), ..Default::default() }), range_op(owner(name))],
     };
-    let Reply::Txn(response) = context.propose(Change::Txn(txn)).await? else {
-        return Err(status::mismatch());
-    };
-    let written = response.header.map_or(0, |header| header.revision);
-    let first = response.responses.into_iter().next().and_then(|op| op.response);
-    match first {
-        Some(OpResponse::ResponseRange(range)) => {
-            let created = range.kvs.first().map_or(0, |kv| kv.create_revision);
-            Ok((Place { key, created }, true))
-        }
-        _ => Ok((Place { key, created: written }, false)),
+    let response = transact(context, txn).await?;
+    let revision = revision(&response);
+    let mut answers = response.responses.into_iter();
+    let found = answers.next().and_then(first);
+    let first = answers.next().and_then(first);
+    let created = found.as_ref().map_or(revision, |kv| kv.create_revision);
+    let owns = first.is_none_or(|kv| kv.create_revision == created);
+    Ok(Place { key, created, revision, owns, found: found.map(|kv| kv.value) })
+}
+
+fn first(answer: ResponseOp) -> Option<KeyValue> {
+    match answer.response {
+        Some(OpResponse::ResponseRange(range)) => range.kvs.into_iter().next(),
+        _ => None,
     }
 }
 
-/// Waits until no place is before this one. Fails when the place itself is lost, as by the end of its lease.
+/// Waits until no place is before this one. A place whose caller does not wait any longer is given up.
 pub async fn wait_for_turn(context: &Arc<Context>, name: &[u8], place: &Place) -> Result<(), Status> {
+    if place.owns {
+        return Ok(());
+    }
+    let mut given_up = GivenUp { context, place, armed: true };
     let prefix = prefix(name);
     loop {
         let before = RangeRequest {
@@ -92,11 +148,29 @@ pub async fn wait_for_turn(context: &Arc<Context>, name: &[u8], place: &Place) -
         let Some(rival) = kvs.pop() else { break };
         wait_until_deleted(context, rival.key, revision + 1).await?;
     }
-    let own = RangeRequest { key: place.key.clone(), ..Default::default() };
-    let (_, kvs) = read(context, own).await?;
-    match kvs.first() {
-        Some(kv) if kv.create_revision == place.created => Ok(()),
-        _ => Err(Status::unknown("concurrency: session is expired")),
+    given_up.armed = false;
+    Ok(())
+}
+
+/// Deletes the key of a caller that has gone away or failed while it waited; otherwise its turn would come, and
+/// nobody would know.
+struct GivenUp<'a> {
+    context: &'a Arc<Context>,
+    place: &'a Place,
+    armed: bool,
+}
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        if !self.armed {
+            return;
+        }
+        let (context, key, created) = (self.context.clone(), self.place.key.clone(), self.place.created);
+        tokio::spawn(async move {
+            if let Err(status) = leave(&context, key, created).await {
+                tracing::debug!("a place whose caller is gone stays until its lease ends: {status}");
+            }
+        });
     }
 }
 
@@ -115,7 +189,7 @@ async fn wait_until_deleted(context: &Arc<Context>, key: Bytes, start_revision: 
         if !response.events.is_empty() {
             return Ok(());
         }
-        if response.canceled {
+        if response.head.canceled {
             // Compacted: whether the key is still there must be looked at again.
             return Ok(());
         }
@@ -123,18 +197,13 @@ async fn wait_until_deleted(context: &Arc<Context>, key: Bytes, start_revision: 
     Err(status::stopped())
 }
 
-/// Deletes a place's key if it is still that place.
-pub async fn leave(context: &Arc<Context>, key: Bytes, created: Option<i64>) -> Result<(), Status> {
+/// Deletes a place's key if it is still that place; answers the revision.
+pub async fn leave(context: &Arc<Context>, key: Bytes, created: i64) -> Result<i64, Status> {
     let delete = DeleteRangeRequest { key: key.clone(), ..Default::default() };
-    let change = match created {
-        None => Change::DeleteRange(delete),
-        Some(created) => Change::Txn(TxnRequest {
-            compare: vec![created_is(key, created)],
-            success: vec![proto::etcdserverpb::RequestOp {
-                request: Some(proto::etcdserverpb::request_op::Request::RequestDeleteRange(delete)),
-            }],
-            failure: Vec::new(),
-        }),
+    let txn = TxnRequest {
+        compare: vec![created_is(key, created)],
+        success: vec![RequestOp { request: Some(Op::RequestDeleteRange(delete)) }],
+        failure: Vec::new(),
     };
-    context.propose(change).await.map(|_| ())
+    Ok(revision(&transact(context, txn).await?))
 }

@@ -1,50 +1,133 @@
-//! `etcdserverpb.Watch`.
+//! `etcdserverpb.Watch`. Its service is written by hand where the others' is generated, for one reason: responses come
+//! from the hub with their events already encoded, and are copied out as they are.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt};
+use http::Request as HttpRequest;
+use prost::Message;
+use proto::etcdserverpb::WatchRequest;
 use proto::etcdserverpb::watch_request::RequestUnion;
-use proto::etcdserverpb::watch_server::Watch;
-use proto::etcdserverpb::{WatchRequest, WatchResponse};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::body::Body;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
+use tower::Service;
 
 use super::{Context, status};
-use crate::watch::StreamHandle;
+use crate::watch::{self, StreamHandle};
 
 /// How long there may be no leader before streams that require one end: three elections.
 const LEADERLESS_MAX: Duration = Duration::from_millis(2400);
+/// The only method.
+const WATCH: &str = "/etcdserverpb.Watch/Watch";
 
 /// The watch service.
+#[derive(Clone)]
 pub struct WatchService(pub Arc<Context>);
 
-type Responses = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
+type Responses = Pin<Box<dyn Stream<Item = Result<watch::Response, Status>> + Send>>;
 
-#[tonic::async_trait]
-impl Watch for WatchService {
-    type WatchStream = Responses;
+impl NamedService for WatchService {
+    const NAME: &'static str = "etcdserverpb.Watch";
+}
 
-    async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<Responses>, Status> {
+impl Service<HttpRequest<Body>> for WatchService {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: HttpRequest<Body>) -> Self::Future {
+        let method = self.clone();
+        async move {
+            if request.uri().path() != WATCH {
+                return Ok(Status::unimplemented("").into_http());
+            }
+            Ok(Grpc::new(WatchCodec).streaming(method, request).await)
+        }
+        .boxed()
+    }
+}
+
+impl StreamingService<WatchRequest> for WatchService {
+    type Response = watch::Response;
+    type ResponseStream = Responses;
+    type Future = std::future::Ready<Result<Response<Responses>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<WatchRequest>>) -> Self::Future {
+        std::future::ready(Ok(Response::new(self.watch(request))))
+    }
+}
+
+impl WatchService {
+    fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Responses {
         let needs_leader = request.metadata().get("hasleader").is_some_and(|value| value == "true");
         let (stream, responses) = self.0.hub.open();
         tokio::spawn(serve(stream, request.into_inner()));
         let context = self.0.clone();
-        let responses = ReceiverStream::new(responses).map(move |mut response| {
+        let responses = ReceiverStream::new(responses).flat_map(move |mut response| {
+            let head = &mut response.head;
             // A canceled watch of a compacted revision has no revision to tell.
-            if response.compact_revision == 0 {
-                context.sign(&mut response.header);
+            if head.compact_revision == 0 {
+                context.sign(&mut head.header);
             } else {
-                response.header = Some(context.header(0));
+                head.header = Some(context.header(0));
             }
-            Ok(response)
+            futures::stream::iter(response.fragments().into_iter().map(Ok))
         });
         if !needs_leader {
-            return Ok(Response::new(Box::pin(responses)));
+            return Box::pin(responses);
         }
         let lost = futures::stream::once(leader_lost(self.0.clone())).map(Err);
-        Ok(Response::new(Box::pin(until_error(futures::stream::select(responses, lost)))))
+        Box::pin(until_error(futures::stream::select(responses, lost)))
+    }
+}
+
+/// Requests are decoded as usual; responses bring their events encoded.
+#[derive(Debug, Clone, Copy, Default)]
+struct WatchCodec;
+
+impl Codec for WatchCodec {
+    type Encode = watch::Response;
+    type Decode = WatchRequest;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for WatchCodec {
+    type Item = watch::Response;
+    type Error = Status;
+
+    fn encode(&mut self, response: watch::Response, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.reserve(response.encoded_len());
+        response.encode(buffer).map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+impl Decoder for WatchCodec {
+    type Item = WatchRequest;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<WatchRequest>, Status> {
+        WatchRequest::decode(buffer).map(Some).map_err(|error| Status::internal(error.to_string()))
     }
 }
 

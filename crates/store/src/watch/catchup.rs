@@ -111,6 +111,7 @@ fn read(
     let (mut bytes, mut records, mut last) = (0, 0, from - 1);
     let mut until = visible;
     let mut damaged = None;
+    let _whole = shared.view.shared().hold();
     shared.view.disk().records(Revision::first(from), &mut |at, value| {
         if at.main > visible {
             return false;
@@ -149,8 +150,14 @@ fn cancel_compacted(state: &mut State, gone: BTreeMap<u64, Watcher>, compacted: 
             watch_id: watcher.id,
             ..Default::default()
         };
-        let told = match state.streams.get(&watcher.stream) {
-            Some(stream) => stream.queue.try_send(canceled).is_ok(),
+        let told = match state.streams.get_mut(&watcher.stream) {
+            Some(stream) => {
+                let told = stream.queue.try_send(canceled.into()).is_ok();
+                if told {
+                    stream.ended.insert(watcher.id);
+                }
+                told
+            }
             None => true,
         };
         // A full stream is told in a later round.

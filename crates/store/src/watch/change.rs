@@ -2,16 +2,18 @@
 
 use std::cell::OnceCell;
 
+use bytes::Bytes;
 use proto::mvccpb;
 
+use super::response::encoded;
 use crate::machine::{Event, Record, Revision, View};
 use crate::raft::state::RocksDisk;
 
 /// A change, and its two forms as they are asked for.
 pub struct Change {
     event: Event,
-    plain: OnceCell<mvccpb::Event>,
-    with_previous: OnceCell<mvccpb::Event>,
+    plain: OnceCell<Bytes>,
+    with_previous: OnceCell<Bytes>,
 }
 
 impl Change {
@@ -41,18 +43,18 @@ impl Change {
         kv.key.len() + kv.value.len() + 64
     }
 
-    /// The event for watchers; with the pair as it was before if `previous`, unless that is compacted.
-    pub fn event(&self, view: &View<RocksDisk>, previous: bool) -> mvccpb::Event {
-        let plain = self.plain.get_or_init(|| {
-            let r#type = if self.deletes() { mvccpb::event::EventType::Delete } else { mvccpb::event::EventType::Put };
-            mvccpb::Event { r#type: r#type as i32, kv: Some(self.event.record.kv().clone()), prev_kv: None }
-        });
-        match self.event.previous {
-            Some(at) if previous => {
-                self.with_previous.get_or_init(|| mvccpb::Event { prev_kv: read(view, at), ..plain.clone() }).clone()
-            }
-            _ => plain.clone(),
-        }
+    /// The event as watchers are given it; with the pair as it was before if `previous`, unless that is compacted.
+    pub fn event(&self, view: &View<RocksDisk>, previous: bool) -> Bytes {
+        let form = match self.event.previous {
+            Some(at) if previous => self.with_previous.get_or_init(|| self.encode(read(view, at))),
+            _ => self.plain.get_or_init(|| self.encode(None)),
+        };
+        form.clone()
+    }
+
+    fn encode(&self, prev_kv: Option<mvccpb::KeyValue>) -> Bytes {
+        let r#type = if self.deletes() { mvccpb::event::EventType::Delete } else { mvccpb::event::EventType::Put };
+        encoded(mvccpb::Event { r#type: r#type as i32, kv: Some(self.event.record.kv().clone()), prev_kv })
     }
 }
 

@@ -56,7 +56,9 @@ impl Feed for HubFeed {
         }
     }
 
-    fn replaced(&mut self, revision: i64) {
+    fn replaced(&mut self, revision: i64, compacted: i64) {
+        // Told even if it is the same one: the other state may have garbage of its own.
+        self.compacted.send_replace(compacted);
         self.missed = true;
         self.tell(News::Missed { revision }, revision);
     }

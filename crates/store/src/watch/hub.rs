@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 
 use super::change::Change;
 use super::feed::{News, NewsReceiver};
+use super::response::Response;
 use super::watcher::{Refusal, Table, Watcher, header};
+use crate::failpoint::failpoint;
 use crate::machine::{KeyRange, View};
 use crate::raft::state::RocksDisk;
 
@@ -42,13 +44,31 @@ pub(super) struct State {
     pub streams: HashMap<u64, Stream>,
     table: Table,
     next_number: u64,
+    /// Events handed to watchers since the start.
+    sent: u64,
     pub stopped: bool,
 }
 
+/// How much is watched, for metrics.
+#[derive(Debug, Clone, Copy)]
+pub struct Counts {
+    pub streams: i64,
+    pub watchers: i64,
+    /// Watches that are not level.
+    pub behind: i64,
+    /// Events handed to watchers since the start.
+    pub events: u64,
+}
+
 pub(super) struct Stream {
-    pub queue: mpsc::Sender<WatchResponse>,
+    pub queue: mpsc::Sender<Response>,
     /// Its watches: id to number.
     watchers: BTreeMap<i64, u64>,
+    /// Watches that were ended because their beginning is compacted. As with etcd, their ids are taken until the
+    /// client cancels them.
+    pub ended: BTreeSet<i64>,
+    /// The id that is given next, if it is free.
+    next_id: i64,
     /// Progress was asked for and not told yet; to be told when all watches are level and the hub has
     /// reached this revision.
     progress: Option<i64>,
@@ -58,7 +78,7 @@ pub(super) struct Stream {
 pub struct StreamHandle {
     hub: Hub,
     stream: u64,
-    queue: mpsc::Sender<WatchResponse>,
+    queue: mpsc::Sender<Response>,
 }
 
 impl Hub {
@@ -73,18 +93,30 @@ impl Hub {
     }
 
     /// Opens a stream; its responses come out of the receiver.
-    pub fn open(&self) -> (StreamHandle, mpsc::Receiver<WatchResponse>) {
+    pub fn open(&self) -> (StreamHandle, mpsc::Receiver<Response>) {
         let (queue, responses) = mpsc::channel(STREAM_QUEUE_LEN);
         let mut state = self.0.state.lock();
         let stream = state.number();
-        let open = Stream { queue: queue.clone(), watchers: BTreeMap::new(), progress: None };
+        let open = Stream {
+            queue: queue.clone(),
+            watchers: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            next_id: 0,
+            progress: None,
+        };
         state.streams.insert(stream, open);
         (StreamHandle { hub: self.clone(), stream, queue }, responses)
     }
 
-    /// Number of watches.
-    pub fn watchers(&self) -> usize {
-        self.0.state.lock().watchers.len()
+    /// How much is watched.
+    pub fn counts(&self) -> Counts {
+        let state = self.0.state.lock();
+        Counts {
+            streams: state.streams.len() as i64,
+            watchers: state.watchers.len() as i64,
+            behind: state.unsynced.len() as i64,
+            events: state.sent,
+        }
     }
 
     fn run(&self, news: &NewsReceiver) {
@@ -92,6 +124,7 @@ impl Hub {
         while let Ok(news) = news.next(IDLE_CHECK) {
             match news {
                 Some(News::Changes { events, revision }) => {
+                    failpoint!("watch-before-send");
                     let changes: Vec<_> = events.into_iter().map(Change::new).collect();
                     self.0.state.lock().give(&changes, revision, &self.0.view);
                 }
@@ -159,15 +192,18 @@ impl State {
     }
 
     /// Sends responses that bring a watcher up to `revision`, all or none; false if the stream has no room.
-    pub fn send(&mut self, number: u64, responses: Vec<WatchResponse>, revision: i64) -> bool {
+    pub fn send(&mut self, number: u64, responses: Vec<Response>, revision: i64) -> bool {
         let Some(watcher) = self.watchers.get_mut(&number) else { return true };
         let Some(stream) = self.streams.get(&watcher.stream) else { return true };
-        let Ok(permits) = stream.queue.try_reserve_many(responses.len()) else {
+        let told = responses.len();
+        let Ok(permits) = stream.queue.try_reserve_many(told) else {
             return false;
         };
         for (permit, response) in permits.zip(responses) {
+            self.sent += response.events.len() as u64;
             permit.send(response);
         }
+        watcher.quiet = watcher.quiet && told == 0;
         watcher.next = watcher.next.max(revision + 1);
         true
     }
@@ -195,21 +231,27 @@ impl State {
     pub fn tell_progress(&mut self) {
         for stream in self.streams.values_mut() {
             let Some(target) = stream.progress else { continue };
-            let level = |number| self.watchers.get(number).is_none_or(|watcher| watcher.synced);
+            // A watch that begins in the future must not be told of the past.
+            let level = |number| {
+                let watcher = self.watchers.get(number);
+                watcher.is_none_or(|watcher| watcher.synced && watcher.next <= self.revision + 1)
+            };
             if self.revision < target || !stream.watchers.values().all(level) {
                 continue;
             }
             let progress = WatchResponse { header: header(self.revision), watch_id: PROGRESS_ID, ..Default::default() };
-            if stream.queue.try_send(progress).is_ok() {
+            if stream.queue.try_send(progress.into()).is_ok() {
                 stream.progress = None;
             }
         }
     }
 
+    /// Tells progress to every watch that asked for it and has been told nothing since the last time.
     fn notify(&mut self) {
-        for watcher in self.watchers.values() {
+        for watcher in self.watchers.values_mut() {
+            let quiet = std::mem::replace(&mut watcher.quiet, true);
             // A watch that begins in the future must not be told of the past.
-            if !watcher.progress_notify || !watcher.synced || watcher.next > self.revision + 1 {
+            if !watcher.progress_notify || !quiet || !watcher.synced || watcher.next > self.revision + 1 {
                 continue;
             }
             if let Some(stream) = self.streams.get(&watcher.stream) {
@@ -230,14 +272,17 @@ impl State {
     }
 
     fn create(&mut self, stream: u64, request: WatchCreateRequest, visible: i64) -> Result<i64, Refusal> {
+        if request.start_revision < 0 {
+            return Err(Refusal::Compacted);
+        }
         if is_empty(&request) {
             return Err(Refusal::EmptyRange);
         }
         let number = self.number();
         let Some(open) = self.streams.get_mut(&stream) else { return Ok(request.watch_id) };
         let id = match request.watch_id {
-            0 => (0..).find(|id| !open.watchers.contains_key(id)).unwrap_or_default(),
-            id if open.watchers.contains_key(&id) => return Err(Refusal::DuplicateId),
+            0 => open.draw_id(),
+            id if open.taken(id) => return Err(Refusal::DuplicateId),
             id => id,
         };
         // From now on means after what any reader can see, which the hub may not have handed on yet.
@@ -251,6 +296,21 @@ impl State {
         }
         self.watchers.insert(number, watcher);
         Ok(id)
+    }
+}
+
+impl Stream {
+    fn taken(&self, id: i64) -> bool {
+        self.watchers.contains_key(&id) || self.ended.contains(&id)
+    }
+
+    /// An id that the stream has not given before.
+    fn draw_id(&mut self) -> i64 {
+        while self.taken(self.next_id) {
+            self.next_id += 1;
+        }
+        self.next_id += 1;
+        self.next_id - 1
     }
 }
 
@@ -282,7 +342,7 @@ impl StreamHandle {
                 response.cancel_reason = refusal.reason().into();
             }
         }
-        permit.send(response);
+        permit.send(response.into());
         if !state.unsynced.is_empty() {
             self.hub.0.behind.notify_one();
         }
@@ -292,19 +352,25 @@ impl StreamHandle {
     pub async fn cancel(&self, id: i64) {
         let Ok(permit) = self.queue.reserve().await else { return };
         let mut state = self.hub.0.state.lock();
-        let number = state.streams.get(&self.stream).and_then(|stream| stream.watchers.get(&id).copied());
+        let Some(stream) = state.streams.get_mut(&self.stream) else { return };
+        let number = stream.watchers.get(&id).copied();
+        if number.is_none() && !stream.ended.remove(&id) {
+            return;
+        }
         if let Some(number) = number {
             state.remove(number);
-            let header = header(self.hub.0.view.shared().visible());
-            permit.send(WatchResponse { header, watch_id: id, canceled: true, ..Default::default() });
         }
+        let header = header(self.hub.0.view.shared().visible());
+        permit.send(WatchResponse { header, watch_id: id, canceled: true, ..Default::default() }.into());
     }
 
     /// Asks for an answer when all watches of the stream have been given what readers can see now.
     pub fn progress(&self) {
         let mut state = self.hub.0.state.lock();
         let visible = self.hub.0.view.shared().visible();
-        if let Some(stream) = state.streams.get_mut(&self.stream) {
+        if let Some(stream) = state.streams.get_mut(&self.stream)
+            && !stream.watchers.is_empty()
+        {
             stream.progress = Some(visible);
         }
         state.tell_progress();

@@ -19,7 +19,9 @@ mod catchup;
 mod change;
 mod feed;
 mod hub;
+mod response;
 mod watcher;
 
 pub use feed::feed;
 pub use hub::{Hub, StreamHandle};
+pub use response::Response;

@@ -7,6 +7,7 @@ use proto::etcdserverpb::watch_create_request::FilterType;
 use proto::etcdserverpb::{ResponseHeader, WatchCreateRequest, WatchResponse};
 
 use super::change::Change;
+use super::response::Response;
 use crate::machine::{KeyRange, View};
 use crate::raft::state::RocksDisk;
 
@@ -20,6 +21,8 @@ pub enum Refusal {
     DuplicateId,
     /// The range can't contain any key.
     EmptyRange,
+    /// The first revision lies before all.
+    Compacted,
 }
 
 impl Refusal {
@@ -28,6 +31,7 @@ impl Refusal {
         match self {
             Self::DuplicateId => "mvcc: duplicate watch ID provided on the WatchStream",
             Self::EmptyRange => "mvcc: watcher range is empty",
+            Self::Compacted => "etcdserver: mvcc: required revision has been compacted",
         }
     }
 }
@@ -49,6 +53,8 @@ pub struct Watcher {
     /// First revision that it has not been given.
     pub next: i64,
     pub synced: bool,
+    /// Whether it has been told nothing since progress was last told to all that asked for it.
+    pub quiet: bool,
 }
 
 impl Watcher {
@@ -67,6 +73,7 @@ impl Watcher {
             range_end: own(&request.range_end),
             next,
             synced: false,
+            quiet: true,
         }
     }
 
@@ -76,23 +83,20 @@ impl Watcher {
         change.revision() >= self.next && !filtered && KeyRange::new(&self.key, &self.range_end).contains(change.key())
     }
 
-    /// Responses that give it `changes`, all wanted: split between revisions where they are many, and, where it
-    /// allows fragments, inside one.
-    pub fn responses(&self, changes: &[&Change], view: &View<RocksDisk>, revision: i64) -> Vec<WatchResponse> {
+    /// Responses that give it `changes`, all wanted; where they are many, split between revisions.
+    pub fn responses(&self, changes: &[&Change], view: &View<RocksDisk>, revision: i64) -> Vec<Response> {
         let mut responses = Vec::with_capacity(1);
         let mut current = self.empty(revision);
-        let mut bytes = 0;
-        let mut last = 0;
+        let (mut bytes, mut last) = (0, 0);
         for change in changes {
-            let boundary = change.revision() != last;
-            if bytes >= RESPONSE_BYTES && (boundary || self.fragment) {
-                current.fragment = !boundary;
+            if bytes >= RESPONSE_BYTES && change.revision() != last {
                 responses.push(std::mem::replace(&mut current, self.empty(revision)));
                 bytes = 0;
             }
-            bytes += change.size();
+            let event = change.event(view, self.previous);
+            bytes += event.len();
             last = change.revision();
-            current.events.push(change.event(view, self.previous));
+            current.events.push(event);
         }
         if !current.events.is_empty() {
             responses.push(current);
@@ -101,8 +105,9 @@ impl Watcher {
     }
 
     /// A response without events.
-    pub fn empty(&self, revision: i64) -> WatchResponse {
-        WatchResponse { header: header(revision), watch_id: self.id, ..Default::default() }
+    pub fn empty(&self, revision: i64) -> Response {
+        let head = WatchResponse { header: header(revision), watch_id: self.id, ..Default::default() };
+        Response { head, events: Vec::new(), fragment: self.fragment }
     }
 }
 
