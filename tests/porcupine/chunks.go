@@ -8,7 +8,7 @@ import (
 )
 
 // chunkMin is how many operations are checked at once at least: porcupine's memory grows with their square.
-const chunkMin = 5000
+const chunkMin = 1000
 
 // patience is for one chunk; a check that does not end counts as failed.
 const patience = 5 * time.Minute

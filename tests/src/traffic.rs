@@ -71,7 +71,7 @@ impl Traffic {
         let places: Vec<(String, String, Identity)> = (0..count)
             .map(|index| (members.name(index).to_owned(), members.client_url(index), members.identity()))
             .collect();
-        let _inside = runtime.enter();
+        let inside = runtime.enter();
         let begin = runtime.block_on(everything(&StoreClient::new(&places[0].1, &places[0].2)));
         recorder.start(begin.0, &begin.1);
         let (end, ended) = watch::channel(false);
@@ -82,7 +82,7 @@ impl Traffic {
         let total = count * profile.clients_per_member + 2;
         let clients = (0..total).map(|number| Client::new(number, number >= total - 2, &places)).collect();
         let (halt, _) = watch::channel(true);
-        drop(_inside);
+        drop(inside);
         Traffic { runtime, recorder, profile, members: places, watchers, clients, running: Vec::new(), halt, end }
     }
 
@@ -119,7 +119,10 @@ impl Traffic {
     #[track_caller]
     pub fn finish(mut self) -> PathBuf {
         self.pause();
-        let mut last = Client::new(self.clients.len(), true, &self.members);
+        let mut last = {
+            let _inside = self.runtime.enter();
+            Client::new(self.clients.len(), true, &self.members)
+        };
         let recorder = self.recorder.clone();
         let revision = self.runtime.block_on(async {
             let begun = tokio::time::Instant::now();
