@@ -56,8 +56,20 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A snapshot of the state, made for other members, can't be what was written.
+    #[error(
+        "{} is damaged: {reason}; look after this disk, then remove that folder: the state is whole, and another \
+         snapshot is made of it",
+        path.display()
+    )]
+    DamagedSnapshot {
+        /// The folder of all snapshots.
+        path: PathBuf,
+        /// What is wrong, and in which file.
+        reason: String,
+    },
     /// Certificates can't be used.
-    #[error("{}: {reason}; check the certificates of the client port", path.display())]
+    #[error("{}: {reason}; check the certificates of the store", path.display())]
     Tls {
         /// The file.
         path: PathBuf,

@@ -51,6 +51,9 @@ pub mod state {
     /// A raised alarm, by member id and kind. Since 0.1.
     const ALARM: u8 = b'a';
 
+    /// What a member last reported of its content, by its id. Since 0.1.
+    const REPORT: u8 = b'h';
+
     /// Where the machine stands. Since 0.1.
     pub const PROGRESS: &[u8] = b"mprogress";
     /// The group's membership as of the applied log. Since 0.1.
@@ -90,9 +93,6 @@ pub mod state {
         Some(i64::from_be_bytes(bytes))
     }
 
-    /// First key of all leases, and the first after them.
-    pub const LEASES: (&[u8], &[u8]) = (&[LEASE], &[LEASE + 1]);
-
     /// Key of what member `id` published.
     pub fn member(id: u64) -> [u8; 9] {
         let mut key = [MEMBER; 9];
@@ -106,8 +106,18 @@ pub mod state {
         Some(u64::from_be_bytes(bytes))
     }
 
-    /// First key of all members, and the first after them.
-    pub const MEMBERS: (&[u8], &[u8]) = (&[MEMBER], &[MEMBER + 1]);
+    /// Key of the last report of member `id`.
+    pub fn report(id: u64) -> [u8; 9] {
+        let mut key = [REPORT; 9];
+        key[1..].copy_from_slice(&id.to_be_bytes());
+        key
+    }
+
+    /// Id of a report's key; `None` for any other key.
+    pub fn report_id(key: &[u8]) -> Option<u64> {
+        let bytes: [u8; 8] = key.strip_prefix(&[REPORT])?.try_into().ok()?;
+        Some(u64::from_be_bytes(bytes))
+    }
 
     /// Key of an alarm of member `id`.
     pub fn alarm(id: u64, kind: i32) -> [u8; 13] {
@@ -124,8 +134,10 @@ pub mod state {
         Some((id, i32::from_be_bytes(rest[8..].try_into().ok()?)))
     }
 
-    /// First key of all alarms, and the first after them.
-    pub const ALARMS: (&[u8], &[u8]) = (&[ALARM], &[ALARM + 1]);
+    /// All keys before the records', and all after them: first key, and first that is none.
+    pub const BEFORE_RECORDS: (&[u8], &[u8]) = (&[], &[RECORD]);
+    /// As above.
+    pub const AFTER_RECORDS: (&[u8], &[u8]) = (&[RECORD + 1], &[0xff]);
 }
 
 #[cfg(test)]
@@ -150,6 +162,7 @@ mod tests {
         assert!(state::record(a) < state::record(b));
         assert_eq!(state::lease_id(&state::lease(7)), Some(7));
         assert_eq!(state::member_id(&state::member(u64::MAX)), Some(u64::MAX));
+        assert_eq!(state::report_id(&state::report(9)), Some(9));
         assert_eq!(state::alarm_parts(&state::alarm(3, 1)), Some((3, 1)));
         assert_eq!(state::record_revision(state::PROGRESS), None);
     }

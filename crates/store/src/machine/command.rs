@@ -48,6 +48,7 @@ impl<D: Disk> Machine<D> {
             Change::Alarm(request) => Ok(self.alarm(request)),
             Change::Found(found) => Ok(self.found(found)),
             Change::Publish(publish) => Ok(self.publish_member(publish)),
+            Change::HashReport(report) => Ok(self.report(report)),
         }
     }
 
@@ -182,6 +183,12 @@ impl<D: Disk> Machine<D> {
     fn publish_member(&mut self, publish: &pb::Publish) -> (Reply, Vec<Event>) {
         self.batch.put(&keys::state::member(publish.member_id), publish.encode_to_vec().into());
         self.shared.group.write().published.insert(publish.member_id, publish.clone());
+        (Reply::Done, Vec::new())
+    }
+
+    fn report(&mut self, report: &pb::HashReport) -> (Reply, Vec<Event>) {
+        self.batch.put(&keys::state::report(report.member_id), report.encode_to_vec().into());
+        self.shared.group.write().reports.insert(report.member_id, *report);
         (Reply::Done, Vec::new())
     }
 

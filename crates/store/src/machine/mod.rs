@@ -31,9 +31,9 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use prost::Message;
 use proto::etcdserverpb as etcd;
 use proto::raftsman_store_v1 as pb;
@@ -43,7 +43,7 @@ pub use disk::{Batch, Disk, DiskError, read};
 pub use failure::Failure;
 pub use index::{Index, KeyRange, Version};
 pub use lease::Leases;
-pub use open::Stored;
+pub use open::{Loaded, Stored, load};
 pub use record::Record;
 pub use revision::Revision;
 pub use view::{Refused, View};
@@ -105,6 +105,8 @@ pub struct Group {
     pub published: BTreeMap<u64, pb::Publish>,
     /// Raised alarms: member and kind.
     pub alarms: BTreeSet<(u64, i32)>,
+    /// What each member last reported of its content.
+    pub reports: BTreeMap<u64, pb::HashReport>,
 }
 
 impl Group {
@@ -116,8 +118,8 @@ impl Group {
 
 /// State that readers look at while the machine goes on.
 ///
-/// Lock order: index, leases, group. The machine is the only writer of all but the index's pruning.
-#[derive(Debug)]
+/// Lock order: whole, index, leases, group. The machine is the only writer of all but the index's pruning.
+#[derive(Debug, Default)]
 pub struct Shared {
     /// Keys and their versions, possibly newer than `visible`: a reader asks at the visible revision.
     pub index: RwLock<Index>,
@@ -127,6 +129,9 @@ pub struct Shared {
     pub group: RwLock<Group>,
     visible: AtomicI64,
     compacted: AtomicI64,
+    /// Held alone while the state and its disk are exchanged for others.
+    whole: RwLock<()>,
+    exchanges: AtomicU64,
 }
 
 impl Shared {
@@ -137,7 +142,26 @@ impl Shared {
             group: RwLock::new(group),
             visible: AtomicI64::new(progress.revision),
             compacted: AtomicI64::new(progress.compacted),
+            whole: RwLock::default(),
+            exchanges: AtomicU64::new(0),
         }
+    }
+
+    /// Keeps state and disk together: whoever looks a place up here and then reads the disk holds this meanwhile,
+    /// and takes no other lock that is held while this one is asked for.
+    pub fn hold(&self) -> RwLockReadGuard<'_, ()> {
+        self.whole.read()
+    }
+
+    /// How often state and disk were exchanged for others (a snapshot of the leader's).
+    pub fn exchanges(&self) -> u64 {
+        self.exchanges.load(Ordering::Acquire)
+    }
+
+    fn exchange(&self) -> RwLockWriteGuard<'_, ()> {
+        let alone = self.whole.write();
+        self.exchanges.fetch_add(1, Ordering::AcqRel);
+        alone
     }
 
     /// The newest revision whose batch is written.

@@ -219,7 +219,7 @@ impl Driven {
 
     fn step(&mut self, change: &Change) -> Outcome {
         self.index += 1;
-        let command = pb::Command { change: Some(change.clone()) };
+        let command = pb::Command { origin: None, change: Some(change.clone()) };
         self.machine.step(pb::LogId { term: 1, index: self.index }, &command).unwrap()
     }
 

@@ -19,13 +19,23 @@ pub struct Stored {
     pub published: Vec<pb::Publish>,
     /// Alarms.
     pub alarms: Vec<(u64, i32)>,
+    /// Members' reports of their content.
+    pub reports: Vec<pb::HashReport>,
+}
+
+/// A machine's state as read from a disk, before it is anybody's.
+pub struct Loaded {
+    progress: pb::Progress,
+    index: Index,
+    leases: Leases,
+    group: Group,
 }
 
 impl<D: Disk> Machine<D> {
     /// Opens the machine on `disk`: reads every record once, in order of revision, to rebuild the index and the
     /// keys of each lease.
     pub fn open(disk: Arc<D>, stored: Stored) -> Result<Self, DiskError> {
-        let (progress, index, leases, group) = load(&*disk, stored)?;
+        let Loaded { progress, index, leases, group } = load(&*disk, stored)?;
         Ok(Self {
             shared: Arc::new(Shared::new(index, leases, group, &progress)),
             disk,
@@ -35,20 +45,26 @@ impl<D: Disk> Machine<D> {
         })
     }
 
-    /// Starts over from a disk whose content was replaced; readers keep the same `Shared`.
-    pub fn reopen(&mut self, stored: Stored) -> Result<(), DiskError> {
-        let (progress, index, leases, group) = load(&*self.disk, stored)?;
+    /// Starts over from what was loaded from another disk, whose content `swap` puts in the place of this one's.
+    /// Readers keep the same `Shared`, and see the old state until both are exchanged; if `swap` fails nothing
+    /// has changed.
+    pub fn replace<E>(&mut self, loaded: Loaded, swap: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        let shared = self.shared.clone();
+        let alone = shared.exchange();
+        swap()?;
         self.batch = Batch::default();
-        *self.shared.index.write() = index;
-        *self.shared.leases.write() = leases;
-        *self.shared.group.write() = group;
-        self.progress = progress;
+        *self.shared.index.write() = loaded.index;
+        *self.shared.leases.write() = loaded.leases;
+        *self.shared.group.write() = loaded.group;
+        self.progress = loaded.progress;
         self.publish();
+        drop(alone);
         Ok(())
     }
 }
 
-fn load<D: Disk>(disk: &D, stored: Stored) -> Result<(pb::Progress, Index, Leases, Group), DiskError> {
+/// Reads the state that lies on `disk`.
+pub fn load<D: Disk>(disk: &D, stored: Stored) -> Result<Loaded, DiskError> {
     let empty = pb::Progress { format: FORMAT, revision: FIRST_REVISION, ..Default::default() };
     let progress = stored.progress.unwrap_or(empty);
     if progress.format > FORMAT {
@@ -64,8 +80,9 @@ fn load<D: Disk>(disk: &D, stored: Stored) -> Result<(pb::Progress, Index, Lease
         cluster_version: progress.cluster_version,
         published: stored.published.into_iter().map(|publish| (publish.member_id, publish)).collect(),
         alarms: stored.alarms.into_iter().collect(),
+        reports: stored.reports.into_iter().map(|report| (report.member_id, report)).collect(),
     };
-    Ok((progress, index, leases, group))
+    Ok(Loaded { progress, index, leases, group })
 }
 
 fn rebuild<D: Disk>(disk: &D, progress: &pb::Progress, leases: &mut Leases) -> Result<Index, DiskError> {

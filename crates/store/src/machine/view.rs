@@ -46,29 +46,32 @@ impl<D: Disk + ?Sized> View<D> {
         self.range_at(request, self.shared.visible())
     }
 
-    /// Answers several range requests, all of the same state.
+    /// Answers the range requests of a transaction, all of the same state.
     pub fn ranges(&self, requests: &[RangeRequest]) -> Result<Vec<RangeResponse>, Refused> {
         let current = self.shared.visible();
+        for request in requests {
+            range::check_in_transaction(request, current, self.shared.compacted())?;
+        }
         requests.iter().map(|request| self.range_at(request, current)).collect()
     }
 
     fn range_at(&self, request: &RangeRequest, current: i64) -> Result<RangeResponse, Refused> {
         let answer = self.range_once(request, current);
-        // Pruning may take a record away between the look into the index and the read of the disk. Then the
-        // revision that was read at is compacted by now.
-        match answer {
-            Err(Refused::Failure(Failure::RecordMissing)) if self.shared.compacted() > request.revision.max(0) => {
-                match request.revision {
-                    ..=0 if self.shared.visible() > current => self.range(request),
-                    ..=0 => answer,
-                    _ => Err(Failure::Compacted.into()),
-                }
-            }
-            answer => answer,
+        let at = if request.revision > 0 { request.revision } else { current };
+        // What was read may have been forgotten meanwhile, by a compaction or by a state that took this one's place:
+        // then the answer has holes.
+        if self.shared.compacted() <= at {
+            return answer;
+        }
+        match request.revision {
+            ..=0 if self.shared.visible() > current => self.range(request),
+            ..=0 => answer,
+            _ => Err(Failure::Compacted.into()),
         }
     }
 
     fn range_once(&self, request: &RangeRequest, current: i64) -> Result<RangeResponse, Refused> {
+        let _whole = self.shared.hold();
         let at = range::revision(request, current, self.shared.compacted())?;
         let selection = range::select(&self.shared.index.read(), request, at);
         let mut kvs = Vec::with_capacity(selection.found.len());

@@ -10,7 +10,7 @@ use proto::etcdserverpb::lease_client::LeaseClient;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use proto::etcdserverpb::watch_client::WatchClient;
 use proto::etcdserverpb::{
-    DeleteRangeRequest, PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, TxnRequest,
+    DeleteRangeRequest, HashKvRequest, PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, TxnRequest,
     WatchCreateRequest, WatchRequest, WatchResponse, request_op, watch_request::RequestUnion,
 };
 use tokio::net::TcpListener;
@@ -33,12 +33,21 @@ pub async fn start(dir: &Path) -> Running {
     try_start(dir, "a").await.expect("the store starts")
 }
 
+/// Starts a store named `a` with so many entries between two snapshots.
+pub async fn start_with(dir: &Path, snapshot_entries: u64) -> Result<Running, store::Error> {
+    run(store::Config { name: "a".into(), data_dir: dir.to_owned(), snapshot_entries, ..Default::default() }).await
+}
+
 /// Starts a store, or answers why it does not.
 pub async fn try_start(dir: &Path, name: &str) -> Result<Running, store::Error> {
+    run(store::Config { name: name.into(), data_dir: dir.to_owned(), ..Default::default() }).await
+}
+
+async fn run(config: store::Config) -> Result<Running, store::Error> {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let (said, ready) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();
-    let config = store::Config { name: name.into(), data_dir: dir.to_owned(), ready: Some(said), ..Default::default() };
+    let config = store::Config { ready: Some(said), ..config };
     let task = tokio::spawn(store::run(config, listener, async {
         let _gone = stopped.await.is_err();
     }));
@@ -61,6 +70,11 @@ impl Running {
 
     pub fn maintenance(&self) -> MaintenanceClient<Channel> {
         MaintenanceClient::new(self.channel.clone())
+    }
+
+    /// Hash of all that can be read.
+    pub async fn hash(&self) -> u32 {
+        self.maintenance().hash_kv(HashKvRequest { revision: 0 }).await.expect("a hash").into_inner().hash
     }
 
     pub async fn put(&self, key: &str, value: &str) -> PutResponse {

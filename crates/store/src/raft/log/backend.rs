@@ -8,9 +8,11 @@ use prost::Message;
 use proto::raftsman_store_v1 as pb;
 use rocksdb::{DB, DBRecoveryMode, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
+use super::OpenError;
 use crate::keys::log as keys;
 use crate::raft::codec;
 use crate::raft::database::{self, io_error};
+use crate::raft::mark::Mark;
 use crate::raft::types::{Entry, LogId, Vote};
 
 /// Bytes of one memtable of the log.
@@ -58,20 +60,36 @@ pub trait Backend: Send + Sync + 'static {
     fn marks(&self) -> io::Result<Marks>;
 }
 
+/// Beside the database: the sequence number up to which it was synced.
+const SYNCED: &str = "synced";
+
 /// The log in RocksDB.
 pub struct RocksLog {
     db: DB,
+    synced: Mark,
 }
 
 impl RocksLog {
     /// Opens the database, or makes it. A damaged end (a torn write at a crash) is dropped, damage before it
-    /// refuses to open: entries that were acknowledged must not vanish in silence.
-    pub fn open(path: &Path) -> Result<Self, rocksdb::Error> {
+    /// refuses to open: entries that were acknowledged must not vanish in silence. That the end which was dropped
+    /// was never synced says the mark beside the database.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
         let mut options = database::options(WRITE_BUFFER_BYTES);
         options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
         options.set_track_and_verify_wals_in_manifest(true);
         options.set_max_total_wal_size(WAL_BYTES_MAX);
-        Ok(Self { db: DB::open(&options, path)? })
+        std::fs::create_dir_all(path)?;
+        let (synced, noted) = Mark::open(&path.join(SYNCED))?;
+        let db = database::open(options, path, noted == 0)?;
+        let found = db.latest_sequence_number();
+        if found < noted {
+            return Err(OpenError::Damaged(format!(
+                "its newest writes are gone: {noted} were synced, {found} can be read; the file that ends it (*.log or \
+                 MANIFEST-*) was damaged or cut short"
+            )));
+        }
+        database::scan(&db)?;
+        Ok(Self { db, synced })
     }
 
     fn mark<M: Message + Default>(&self, key: &[u8]) -> io::Result<Option<M>> {
@@ -128,7 +146,10 @@ impl Backend for RocksLog {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.db.flush_wal(true).map_err(io_error)
+        // Only the writer's thread writes, so nothing comes between.
+        let number = self.db.latest_sequence_number();
+        self.db.flush_wal(true).map_err(io_error)?;
+        self.synced.note(number)
     }
 
     fn read(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {

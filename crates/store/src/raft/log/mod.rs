@@ -12,10 +12,12 @@
 //! disk holds. The queue is bounded, so that a member with a stalled disk stops taking entries.
 
 mod backend;
+#[cfg(test)]
+pub mod memory;
 mod open;
 mod storage;
 mod tail;
 mod writer;
 
-pub use open::{OpenError, open};
+pub use open::{OpenError, found, open};
 pub use storage::LogStore;

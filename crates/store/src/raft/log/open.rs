@@ -4,10 +4,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::backend::{Backend, Marks, RocksLog};
+use super::backend::{Backend, Marks, RocksLog, Write};
 use super::storage::LogStore;
+use crate::metrics::Metrics;
 use crate::raft::database;
-use crate::raft::types::LogId;
+use crate::raft::types::{LogId, Vote};
 
 /// Bytes of entries checked at a time.
 const CHECK_BYTES: usize = 4 << 20;
@@ -32,7 +33,7 @@ impl From<rocksdb::Error> for OpenError {
             return Self::Locked;
         }
         match error.kind() {
-            rocksdb::ErrorKind::IOError => Self::Io(database::io_error(error)),
+            rocksdb::ErrorKind::IOError if !database::is_missing(&error) => Self::Io(database::io_error(error)),
             _ => Self::Damaged(error.into_string()),
         }
     }
@@ -48,11 +49,18 @@ impl From<io::Error> for OpenError {
 }
 
 /// Opens the log at `path`, or makes an empty one, and checks it whole.
-pub fn open(path: &Path) -> Result<LogStore, OpenError> {
+pub fn open(path: &Path, metrics: &Metrics) -> Result<LogStore, OpenError> {
     let backend: Arc<dyn Backend> = Arc::new(RocksLog::open(path)?);
     let marks = backend.marks()?;
     let last = check(&*backend, &marks)?;
-    Ok(LogStore::start(backend, marks, last)?)
+    Ok(LogStore::start(backend, marks, last, metrics.clone())?)
+}
+
+/// Makes the log of a member that begins after `purged`.
+pub fn found(path: &Path, vote: Vote, purged: LogId) -> Result<(), OpenError> {
+    let backend = RocksLog::open(path)?;
+    backend.write(&[Write::Vote(vote), Write::Purge(purged.index, purged), Write::Committed(Some(purged))])?;
+    Ok(backend.sync()?)
 }
 
 /// Reads every entry: checksums hold, indexes follow each other from the purge mark on, terms never fall, and

@@ -9,11 +9,12 @@ use futures::Stream;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::backend::{Backend, Marks, Write};
 use super::tail::Tail;
 use super::writer::{self, Done, Fault, Task};
+use crate::metrics::Metrics;
 use crate::raft::codec;
 use crate::raft::types::{Entry, LogId, TypeConfig, Vote};
 
@@ -24,6 +25,8 @@ const READ_BYTES_MAX: usize = 4 << 20;
 pub struct LogStore {
     reader: LogReader,
     queue: mpsc::Sender<Task>,
+    /// Room in the queue, in KiB.
+    room: Arc<Semaphore>,
     fault: Fault,
 }
 
@@ -36,12 +39,18 @@ pub struct LogReader {
 
 impl LogStore {
     /// Starts the writer thread on a checked log.
-    pub(super) fn start(backend: Arc<dyn Backend>, marks: Marks, last: Option<LogId>) -> io::Result<Self> {
+    pub(super) fn start(
+        backend: Arc<dyn Backend>,
+        marks: Marks,
+        last: Option<LogId>,
+        metrics: Metrics,
+    ) -> io::Result<Self> {
         let tail = Arc::new(Mutex::new(Tail::new(marks, last)));
         let (queue, tasks) = mpsc::channel(writer::QUEUE_LEN);
         let fault = watch::Sender::new(None);
-        writer::start(backend.clone(), tail.clone(), tasks, fault.clone())?;
-        Ok(Self { reader: LogReader { backend, tail }, queue, fault })
+        writer::start(backend.clone(), tail.clone(), tasks, fault.clone(), metrics)?;
+        let room = Arc::new(Semaphore::new(writer::QUEUE_KIB as usize));
+        Ok(Self { reader: LogReader { backend, tail }, queue, room, fault })
     }
 
     /// Becomes the text of the first failure of the disk.
@@ -55,7 +64,11 @@ impl LogStore {
     }
 
     async fn submit(&self, write: Write, done: Done) -> io::Result<()> {
-        self.queue.send(Task { write, done }).await.map_err(|_| io::Error::other("the log's writer has ended"))
+        self.submit_with(write, done, None).await
+    }
+
+    async fn submit_with(&self, write: Write, done: Done, room: Option<OwnedSemaphorePermit>) -> io::Result<()> {
+        self.queue.send(Task { write, done, room }).await.map_err(|_| io::Error::other("the log's writer has ended"))
     }
 }
 
@@ -172,8 +185,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             .lock()
             .append(&sized)
             .map_err(|index| io::Error::other(format!("entry {index} would leave a hole in the log")))?;
+        let bytes: usize = sized.iter().map(|(_, size)| size).sum();
         let entries = sized.into_iter().map(|(entry, _)| entry).collect();
-        self.submit(Write::Append(entries), Done::Callback(callback)).await
+        // A single append may be larger than the queue: it then waits for all of it.
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(writer::QUEUE_KIB);
+        let room = self.room.clone().acquire_many_owned(kib).await.map_err(io::Error::other)?;
+        self.submit_with(Write::Append(entries), Done::Callback(callback), Some(room)).await
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {

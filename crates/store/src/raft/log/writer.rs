@@ -2,17 +2,22 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use openraft::storage::IOFlushed;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use super::backend::{Backend, Write};
 use super::tail::Tail;
+use crate::failpoint::failpoint;
+use crate::metrics::Metrics;
 use crate::raft::types::TypeConfig;
 
 /// Writes that may wait for the disk. When as many wait, `append` waits too, so that raft takes no more.
 pub const QUEUE_LEN: usize = 4096;
+/// KiB of entries that may wait for the disk; `append` waits beyond that, too.
+pub const QUEUE_KIB: u32 = 64 << 10;
 /// Most writes merged under one fsync.
 const MERGE_MAX: usize = 4096;
 
@@ -20,6 +25,8 @@ const MERGE_MAX: usize = 4096;
 pub struct Task {
     pub write: Write,
     pub done: Done,
+    /// The room that it takes in the queue, given back when it is written.
+    pub room: Option<OwnedSemaphorePermit>,
 }
 
 /// Whom a write concerns.
@@ -52,11 +59,12 @@ pub fn start(
     tail: Arc<Mutex<Tail>>,
     queue: mpsc::Receiver<Task>,
     fault: Fault,
+    metrics: Metrics,
 ) -> io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name("raft-log".into()).spawn(move || run(&*backend, &tail, queue, &fault))
+    std::thread::Builder::new().name("raft-log".into()).spawn(move || run(&*backend, &tail, queue, &fault, &metrics))
 }
 
-fn run(backend: &dyn Backend, tail: &Mutex<Tail>, mut queue: mpsc::Receiver<Task>, fault: &Fault) {
+fn run(backend: &dyn Backend, tail: &Mutex<Tail>, mut queue: mpsc::Receiver<Task>, fault: &Fault, metrics: &Metrics) {
     let mut tasks = Vec::new();
     while let Some(first) = queue.blocking_recv() {
         tasks.push(first);
@@ -65,18 +73,23 @@ fn run(backend: &dyn Backend, tail: &Mutex<Tail>, mut queue: mpsc::Receiver<Task
         {
             tasks.push(task);
         }
-        write(backend, tail, std::mem::take(&mut tasks), fault);
+        write(backend, tail, std::mem::take(&mut tasks), fault, metrics);
     }
 }
 
 /// Writes the tasks as one unit and tells everybody.
-fn write(backend: &dyn Backend, tail: &Mutex<Tail>, tasks: Vec<Task>, fault: &Fault) {
+fn write(backend: &dyn Backend, tail: &Mutex<Tail>, tasks: Vec<Task>, fault: &Fault, metrics: &Metrics) {
     let latched = fault.borrow().clone();
     let sync = tasks.iter().any(|task| !matches!(task.done, Done::Nobody));
-    let (writes, done): (Vec<_>, Vec<_>) = tasks.into_iter().map(|task| (task.write, task.done)).unzip();
+    let (mut writes, mut done, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
+    for task in tasks {
+        writes.push(task.write);
+        done.push(task.done);
+        rooms.push(task.room);
+    }
     let result = match latched {
         Some(text) => Err(text),
-        None => commit(backend, &writes, sync).map_err(|error| error.to_string()),
+        None => commit(backend, &writes, sync, metrics).map_err(|error| error.to_string()),
     };
     match &result {
         Ok(()) => {
@@ -95,15 +108,40 @@ fn write(backend: &dyn Backend, tail: &Mutex<Tail>, tasks: Vec<Task>, fault: &Fa
             });
         }
     }
+    drop(rooms);
     for done in done {
         done.tell(result.clone().map_err(io::Error::other));
     }
 }
 
-fn commit(backend: &dyn Backend, writes: &[Write], sync: bool) -> io::Result<()> {
+fn commit(backend: &dyn Backend, writes: &[Write], sync: bool, metrics: &Metrics) -> io::Result<()> {
+    let begun = Instant::now();
+    failpoint!("log-before-write");
+    if writes.iter().any(|write| matches!(write, Write::Purge(..))) {
+        failpoint!("purge-before-write");
+    }
     backend.write(writes)?;
+    failpoint!("log-before-sync");
+    if writes.iter().any(|write| matches!(write, Write::Vote(_))) {
+        failpoint!("vote-before-sync");
+    }
     // The commit mark may be lost: it is only a hint about what may be applied at the next start.
-    if sync { backend.sync() } else { Ok(()) }
+    if !sync {
+        return Ok(());
+    }
+    backend.sync()?;
+    failpoint!("log-after-sync");
+    metrics.wal_fsync.observe(begun.elapsed().as_secs_f64());
+    metrics.wal_entries.inc_by(writes.iter().map(appended).sum());
+    Ok(())
+}
+
+/// Entries that a write appends.
+fn appended(write: &Write) -> u64 {
+    match write {
+        Write::Append(entries) => entries.len() as u64,
+        _ => 0,
+    }
 }
 
 /// Index after the last entry that `writes` leave behind, if they append any.

@@ -17,6 +17,7 @@ struct Fragile {
     broken: AtomicBool,
     syncs: AtomicUsize,
     slow: AtomicBool,
+    stalled: AtomicBool,
 }
 
 impl Backend for Fragile {
@@ -25,6 +26,9 @@ impl Backend for Fragile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        while self.stalled.load(Ordering::SeqCst) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
         self.syncs.fetch_add(1, Ordering::SeqCst);
         if self.slow.load(Ordering::SeqCst) {
             std::thread::sleep(std::time::Duration::from_millis(50));
@@ -48,7 +52,7 @@ fn entry(index: u64) -> Entry {
 #[tokio::test]
 async fn the_first_failure_is_final() {
     let disk = Arc::new(Fragile::default());
-    let mut log = LogStore::start(disk.clone(), Marks::default(), None).unwrap();
+    let mut log = LogStore::start(disk.clone(), Marks::default(), None, Default::default()).unwrap();
     let fault = log.fault();
     log.blocking_append([entry(0)]).await.unwrap();
     disk.broken.store(true, Ordering::SeqCst);
@@ -66,7 +70,7 @@ async fn the_first_failure_is_final() {
 async fn one_sync_serves_many_and_callbacks_come_in_order() {
     let disk = Arc::new(Fragile::default());
     disk.slow.store(true, Ordering::SeqCst);
-    let mut log = LogStore::start(disk.clone(), Marks::default(), None).unwrap();
+    let mut log = LogStore::start(disk.clone(), Marks::default(), None, Default::default()).unwrap();
     let mut waiting = Vec::new();
     for index in 0..100 {
         let (done, flushed) = TypeConfig::oneshot();
@@ -77,4 +81,41 @@ async fn one_sync_serves_many_and_callbacks_come_in_order() {
     // The last is durable, so are all before it.
     assert!(waiting.iter_mut().all(|flushed| matches!(flushed.try_recv(), Ok(Ok(())))));
     assert!(disk.syncs.load(Ordering::SeqCst) <= 5);
+}
+
+#[tokio::test]
+async fn a_stalled_disk_is_felt_before_memory_is_full() {
+    let disk = Arc::new(Fragile::default());
+    let mut log = LogStore::start(disk.clone(), Marks::default(), None, Default::default()).unwrap();
+    disk.stalled.store(true, Ordering::SeqCst);
+    let mut taken = 0;
+    for index in 0..1000 {
+        let (done, _) = TypeConfig::oneshot();
+        let append = log.append([large(index)], IOFlushed::signal(done));
+        if tokio::time::timeout(std::time::Duration::from_secs(1), append).await.is_err() {
+            break;
+        }
+        taken += 1;
+    }
+    // Each takes a little more than its value.
+    assert_eq!(taken, QUEUE_KIB as usize / (LARGE_KIB + 1));
+    disk.stalled.store(false, Ordering::SeqCst);
+    let (done, flushed) = TypeConfig::oneshot();
+    // The one that waited gave up its place; its entry is in the tail, so the next one follows it.
+    log.append([large(taken as u64 + 1)], IOFlushed::signal(done)).await.unwrap();
+    flushed.await.unwrap().unwrap();
+}
+
+const LARGE_KIB: usize = 1024;
+
+fn large(index: u64) -> Entry {
+    let put = proto::etcdserverpb::PutRequest {
+        key: "a".into(),
+        value: vec![0; LARGE_KIB * 1024].into(),
+        ..Default::default()
+    };
+    let change = Some(proto::raftsman_store_v1::command::Change::Put(put));
+    let command = proto::raftsman_store_v1::Command { origin: None, change };
+    let payload = openraft::EntryPayload::Normal(crate::raft::types::Proposal(Arc::new(command)));
+    Entry::new(LogId::new_term_index(1, index), payload)
 }

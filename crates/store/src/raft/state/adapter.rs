@@ -1,7 +1,6 @@
 //! The machine as openraft sees it.
 
 use std::io;
-use std::path::Path;
 
 use futures::{Stream, StreamExt};
 use openraft::OptionalSend;
@@ -10,6 +9,8 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 
 use super::snapshot::{Builder, SnapshotDir, SnapshotFolder};
 use super::worker::Handle;
+use crate::failpoint::failpoint;
+use crate::machine;
 use crate::raft::codec;
 use crate::raft::types::{LogId, SnapshotMeta, StoredMembership, TypeConfig};
 
@@ -23,9 +24,9 @@ pub struct StateMachine {
 }
 
 impl StateMachine {
-    /// The machine behind `worker`, its snapshots under `snapshots`.
-    pub fn new(worker: Handle, snapshots: &Path) -> io::Result<Self> {
-        Ok(Self { worker, snapshots: SnapshotDir::open(snapshots)? })
+    /// The machine behind `worker`, its snapshots in `snapshots`.
+    pub fn new(worker: Handle, snapshots: SnapshotDir) -> Self {
+        Self { worker, snapshots }
     }
 }
 
@@ -59,15 +60,19 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(&mut self, _meta: &SnapshotMeta, snapshot: SnapshotFolder) -> Result<(), io::Error> {
         let disk = self.worker.disk().clone();
         let snapshots = self.snapshots.clone();
-        let install = tokio::task::spawn_blocking(move || {
-            disk.replace(&snapshot.0)?;
-            if snapshots.newest()?.is_none_or(|(_, newest)| newest.0 != snapshot.0) {
-                snapshots.keep(&snapshot.0)?;
-            }
-            disk.stored().map_err(io::Error::other)
+        let from = snapshot.clone();
+        // Laid out and read beside the state in use, which serves until the worker exchanges the two.
+        let prepare = tokio::task::spawn_blocking(move || {
+            failpoint!("snapshot-before-install");
+            let fresh = disk.beside(from.path())?;
+            let loaded = machine::load(&fresh, fresh.stored().map_err(io::Error::other)?).map_err(io::Error::other)?;
+            Ok::<_, io::Error>((fresh, loaded))
         });
-        let stored = install.await.map_err(io::Error::other)??;
-        self.worker.replace(stored).await
+        let (fresh, loaded) = prepare.await.map_err(io::Error::other)??;
+        self.worker.replace(fresh, loaded).await?;
+        failpoint!("snapshot-after-install");
+        let keep = tokio::task::spawn_blocking(move || snapshots.keep(&snapshot));
+        keep.await.map_err(io::Error::other)?.map(|_| ())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<TypeConfig, SnapshotFolder>>, io::Error> {

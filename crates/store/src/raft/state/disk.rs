@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -17,6 +18,7 @@ use crate::keys::state as keys;
 use crate::machine::{Batch, Disk, DiskError, Revision, Stored};
 use crate::raft::database::{self, io_error, sync_dir};
 use crate::raft::log::OpenError;
+use crate::raft::mark::Mark;
 
 /// Bytes of one memtable of the machine's state.
 const WRITE_BUFFER_BYTES: usize = 8 << 20;
@@ -25,7 +27,11 @@ const WRITE_BUFFER_BYTES: usize = 8 << 20;
 pub struct RocksDisk {
     dir: StateDir,
     db: RwLock<Arc<DB>>,
+    flushed: Arc<Mark>,
 }
+
+/// Beside the databases: the index of the last entry that was flushed.
+const FLUSHED: &str = "flushed";
 
 fn options() -> Options {
     let mut options = database::options(WRITE_BUFFER_BYTES);
@@ -48,31 +54,61 @@ fn disk_error(error: rocksdb::Error) -> DiskError {
 impl RocksDisk {
     /// Opens the database of `dir`, or makes it.
     pub fn open(dir: StateDir) -> Result<Self, OpenError> {
-        let db = DB::open(&options(), dir.current()?)?;
-        Ok(Self { dir, db: RwLock::new(Arc::new(db)) })
+        let current = dir.current()?;
+        let (flushed, noted) = Mark::open(&dir.root().join(FLUSHED))?;
+        let db = database::open(options(), &current, noted == 0)?;
+        let disk = Self { dir, db: RwLock::new(Arc::new(db)), flushed: Arc::new(flushed) };
+        let found = disk.applied()?;
+        if found < noted {
+            return Err(OpenError::Damaged(format!(
+                "it was on disk up to entry {noted}, and ends at entry {found}; {}/MANIFEST-* was damaged or cut short",
+                current.display()
+            )));
+        }
+        Ok(disk)
+    }
+
+    /// Opens a database whose files were laid into `dir` from elsewhere.
+    pub fn adopt(dir: StateDir) -> Result<Self, OpenError> {
+        let current = dir.current()?;
+        let (flushed, _) = Mark::open(&dir.root().join(FLUSHED))?;
+        let db = database::open(options(), &current, false)?;
+        Ok(Self { dir, db: RwLock::new(Arc::new(db)), flushed: Arc::new(flushed) })
+    }
+
+    /// Index of the last entry that the state has.
+    fn applied(&self) -> io::Result<u64> {
+        let progress: Option<pb::Progress> = message(&self.db(), keys::PROGRESS).map_err(invalid)?;
+        Ok(progress.and_then(|progress| progress.applied).map_or(0, |id| id.index))
     }
 
     fn db(&self) -> Arc<DB> {
         self.db.read().clone()
     }
 
-    /// What lies beside the records.
+    /// What lies beside the records. Reads everything that does, as the machine reads every record: damage anywhere is
+    /// found at the start.
     pub fn stored(&self) -> Result<Stored, DiskError> {
         let db = self.db();
-        let mut stored = Stored { progress: message(&db, keys::PROGRESS)?, ..Default::default() };
-        visit(&db, keys::LEASES, |key, value| {
-            stored.leases.push((keys::lease_id(key)?, pb::Lease::decode(value).ok()?));
+        let mut stored = Stored::default();
+        let mut note = |key: &[u8], value: &[u8]| {
+            if let Some(id) = keys::lease_id(key) {
+                stored.leases.push((id, pb::Lease::decode(value).ok()?));
+            } else if keys::member_id(key).is_some() {
+                stored.published.push(pb::Publish::decode(value).ok()?);
+            } else if let Some(alarm) = keys::alarm_parts(key) {
+                stored.alarms.push(alarm);
+            } else if keys::report_id(key).is_some() {
+                stored.reports.push(pb::HashReport::decode(value).ok()?);
+            } else if key == keys::PROGRESS {
+                stored.progress = Some(pb::Progress::decode(value).ok()?);
+            } else if ![keys::MEMBERSHIP, keys::PRUNED].contains(&key) {
+                return None;
+            }
             Some(())
-        })?;
-        visit(&db, keys::MEMBERS, |key, value| {
-            keys::member_id(key)?;
-            stored.published.push(pb::Publish::decode(value).ok()?);
-            Some(())
-        })?;
-        visit(&db, keys::ALARMS, |key, _| {
-            stored.alarms.push(keys::alarm_parts(key)?);
-            Some(())
-        })?;
+        };
+        visit(&db, keys::BEFORE_RECORDS, &mut note)?;
+        visit(&db, keys::AFTER_RECORDS, &mut note)?;
         Ok(stored)
     }
 
@@ -114,21 +150,32 @@ impl RocksDisk {
     /// Lays a checkpoint of the current state at `path`: flushed, its files linked, durable when it returns.
     pub fn checkpoint(&self, path: &Path) -> io::Result<()> {
         let db = self.db();
+        let applied = self.applied()?;
         Checkpoint::new(&db).and_then(|checkpoint| checkpoint.create_checkpoint(path)).map_err(io_error)?;
+        self.flushed.note(applied)?;
         sync_dir(path)
     }
 
-    /// Takes over the state that lies at `from`, in place of the present one.
-    pub fn replace(&self, from: &Path) -> io::Result<()> {
+    /// Lays the state at `from` beside the present one and opens it; `take_over` makes it the one in use.
+    pub fn beside(&self, from: &Path) -> io::Result<Self> {
         let next = self.dir.next()?;
         link_or_copy(from, &next)?;
-        let fresh = DB::open(&options(), &next).map_err(io_error)?;
-        let name = next.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let db = database::open(options(), &next, false).map_err(io_error)?;
+        Ok(Self { dir: self.dir.clone(), db: RwLock::new(Arc::new(db)), flushed: self.flushed.clone() })
+    }
+
+    /// Puts the database that `beside` opened in the place of the present one; durable when it returns.
+    pub fn take_over(&self, fresh: Self) -> io::Result<()> {
+        let applied = fresh.applied()?;
+        let fresh = fresh.db.into_inner();
         let old = self.dir.current()?;
+        let name = fresh.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
         self.dir.point_to(name)?;
-        *self.db.write() = Arc::new(fresh);
-        // Reads under way hold the old database open; its files vanish when they are done.
-        fs::remove_dir_all(old)
+        self.flushed.note(applied)?;
+        let replaced = std::mem::replace(&mut *self.db.write(), fresh);
+        // Whoever still reads the old database (a checkpoint being built) must find its files.
+        std::thread::Builder::new().name("old-state".into()).spawn(move || remove(replaced, &old))?;
+        Ok(())
     }
 
     /// Bytes of all files, and of what is alive in them, for `Status`.
@@ -146,17 +193,18 @@ impl RocksDisk {
     }
 
     /// Flushes, so that a restart need not apply the log again.
-    pub fn flush(&self) -> Result<(), DiskError> {
-        self.db().flush().map_err(disk_error)
+    pub fn flush(&self) -> io::Result<()> {
+        let applied = self.applied()?;
+        self.db().flush().map_err(io_error)?;
+        self.flushed.note(applied)
     }
 }
 
 /// Progress and membership of the state that lies at `path`.
 pub fn read_meta(path: &Path) -> io::Result<(pb::Progress, Option<pb::StoredMembership>)> {
     let db = DB::open_for_read_only(&Options::default(), path, false).map_err(io_error)?;
-    let meta = |key| message(&db, key).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
-    let progress: Option<pb::Progress> = message(&db, keys::PROGRESS).map_err(io::Error::other)?;
-    Ok((progress.unwrap_or_default(), meta(keys::MEMBERSHIP)?))
+    let progress: Option<pb::Progress> = message(&db, keys::PROGRESS).map_err(invalid)?;
+    Ok((progress.unwrap_or_default(), message(&db, keys::MEMBERSHIP).map_err(invalid)?))
 }
 
 fn message<M: Message + Default>(db: &DB, key: &[u8]) -> Result<Option<M>, DiskError> {
@@ -166,6 +214,10 @@ fn message<M: Message + Default>(db: &DB, key: &[u8]) -> Result<Option<M>, DiskE
     M::decode(&*bytes).map(Some).map_err(|_| damaged(key))
 }
 
+fn invalid(error: DiskError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
 fn damaged(key: &[u8]) -> DiskError {
     DiskError(format!("the value of {} is damaged", String::from_utf8_lossy(key)))
 }
@@ -173,15 +225,31 @@ fn damaged(key: &[u8]) -> DiskError {
 fn visit(
     db: &DB,
     (from, to): (&[u8], &[u8]),
-    mut visit: impl FnMut(&[u8], &[u8]) -> Option<()>,
+    visit: &mut impl FnMut(&[u8], &[u8]) -> Option<()>,
 ) -> Result<(), DiskError> {
     let mut options = ReadOptions::default();
+    options.fill_cache(false);
     options.set_iterate_upper_bound(to);
     for item in db.iterator_opt(IteratorMode::From(from, Direction::Forward), options) {
         let (key, value) = item.map_err(disk_error)?;
         visit(&key, &value).ok_or_else(|| damaged(&key))?;
     }
     Ok(())
+}
+
+/// Removes a database that was replaced, when nobody uses it any more. What a crash leaves of it goes at the next start.
+fn remove(mut db: Arc<DB>, path: &Path) {
+    let closed = loop {
+        match Arc::try_unwrap(db) {
+            Ok(closed) => break closed,
+            Err(used) => db = used,
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    drop(closed);
+    if let Err(error) = fs::remove_dir_all(path) {
+        tracing::warn!("the old state {} stays until the next start: {error}", path.display());
+    }
 }
 
 /// Files of an immutable kind are linked, all others copied; durable when it returns.

@@ -14,5 +14,5 @@ pub use adapter::StateMachine;
 pub use directory::StateDir;
 pub use disk::RocksDisk;
 pub use prune::Pruner;
-pub use snapshot::SnapshotFolder;
+pub use snapshot::{SnapshotDir, SnapshotFolder, archive, receive, send};
 pub use worker::{Feed, Handle, start};
