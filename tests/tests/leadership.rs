@@ -130,6 +130,7 @@ spec:
             holder: "rival".into(),
             prefer: preferred,
             root_ca: String::new(),
+            node_grace: controllers::node::GRACE,
             ready: None,
         };
         let stop = CancellationToken::new();

@@ -1,36 +1,38 @@
-//! The fence of design D7: how long a Pod may live on a node that is cut off from the control plane, and the clock that both
-//! the agent and its shims hold it on.
+//! The fence of design D7 on the agent's side: what the committed renewals of the node's Lease allow.
+//!
+//! ```text
+//!  renewals, each as of when it was sent:   o----o----o----o                        o----o----o
+//!                                           '-- a tenure --'  LAPSE: 40 s or more   '-- another ...
+//!  containers may begin                     ================~~~~~~~~~              ...
+//!                                                           until ends_after        only when the Pods were asked for anew
+//! ```
+//!
+//! While renewals follow each other closely the control plane can't have given up a Pod of this node in between. After a lapse
+//! it may have, so what the agent knows is worth nothing until it has listed its Pods anew. Shims hold the same deadline by
+//! themselves, from the file that [`tell_shims`] writes: they need no agent for it.
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use api::fence::{LAPSE, ends_after};
 use proto::core_v1::PodSpec;
+use tokio::sync::watch;
 
 use crate::runtime::shim_files;
 
-const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
-/// What the API server gives Pods that say nothing.
-const DEFAULT: Duration = Duration::from_secs(300);
+/// How often a node's lease is renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(10);
+/// The same while a Pod is here that would not outlive two missed renewals.
+const RENEW_OFTEN: Duration = Duration::from_secs(5);
+/// Pods that end so soon after a renewal make it more frequent.
+const SHORT: Duration = Duration::from_secs(40);
 
 /// How long after the last renewal of the node's lease a Pod's containers end; `None`: never.
 pub fn after(spec: &PodSpec) -> Option<Duration> {
-    let tolerates = |key: &str, effect: &str| {
-        (key == UNREACHABLE || key.is_empty()) && (effect == "NoExecute" || effect.is_empty())
-    };
-    let mut shortest: Option<Duration> = None;
-    let mut tolerated = false;
-    for toleration in spec.tolerations.iter().filter(|toleration| tolerates(&toleration.key, &toleration.effect)) {
-        if toleration.key.is_empty() && toleration.operator != "Exists" {
-            continue;
-        }
-        tolerated = true;
-        if let Some(seconds) = toleration.toleration_seconds {
-            let after = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-            shortest = Some(shortest.map_or(after, |shortest| shortest.min(after)));
-        }
-    }
-    if tolerated { shortest } else { Some(DEFAULT) }
+    ends_after(&spec.tolerations)
 }
 
 /// Nanoseconds since the machine booted, suspended time included.
@@ -41,10 +43,109 @@ pub fn boot_ns() -> u64 {
     u64::try_from(ts.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(ts.tv_nsec).unwrap_or(0)
 }
 
-/// Tells the shims of a committed renewal, as of when its request was sent. Not synced: the clock does not survive a reboot.
-pub fn renewed(lease: &Path, sent_boot_ns: u64) -> io::Result<()> {
+/// What is known of the renewals; times in nanoseconds of the boot clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Standing {
+    /// When the last committed renewal was sent.
+    sent: Option<u64>,
+    /// The unbroken row of renewals that it belongs to, by when its first was sent; 0: there was none.
+    pub tenure: u64,
+    /// The tenure in which the node's Pods were last listed.
+    listed: u64,
+}
+
+impl Standing {
+    /// After a renewal that was sent at `sent` and known as committed at `answered`.
+    fn renewed(self, sent: u64, answered: u64) -> Standing {
+        let unbroken = self.sent.is_some_and(|before| answered.saturating_sub(before) < nanos(LAPSE));
+        Standing { sent: Some(sent), tenure: if unbroken { self.tenure } else { sent }, ..self }
+    }
+
+    /// Whether a container may begin that ends `after` a renewal.
+    pub fn may_begin(&self, after: Option<Duration>, now: u64) -> bool {
+        let Some(after) = after else { return true };
+        self.listed == self.tenure && self.left(after, now).is_some_and(|left| left > Duration::ZERO)
+    }
+
+    /// How long a container may still live that ends `after` a renewal; `None`: this process knows of no renewal, and the shims
+    /// know better.
+    pub fn left(&self, after: Duration, now: u64) -> Option<Duration> {
+        let ends_at = self.sent?.saturating_add(nanos(after));
+        Some(Duration::from_nanos(ends_at.saturating_sub(now)))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The standing of this process's nodes, shared by who renews, who lists and who begins containers.
+#[derive(Default)]
+pub struct Fence {
+    standing: watch::Sender<Standing>,
+    /// Pods here that end soon after a renewal.
+    short: Arc<AtomicUsize>,
+}
+
+impl Fence {
+    pub fn standing(&self) -> Standing {
+        *self.standing.borrow()
+    }
+
+    /// A renewal of all leases is committed. The shims hear of it first: a container that begins by it must find it.
+    pub fn renewed(&self, lease: &Path, sent: u64) -> io::Result<()> {
+        let standing = self.standing().renewed(sent, boot_ns());
+        tell_shims(lease, sent, standing.tenure)?;
+        // Who renews is one task, but a list may have ended meanwhile.
+        self.standing.send_modify(|now| *now = Standing { listed: now.listed, ..standing });
+        Ok(())
+    }
+
+    /// All Pods are known as they were after the renewal that began `tenure`.
+    pub fn listed(&self, tenure: u64) {
+        self.standing.send_modify(|standing| standing.listed = tenure);
+    }
+
+    /// Waits for another tenure than this.
+    pub async fn another_tenure(&self, than: u64) {
+        let mut standing = self.standing.subscribe();
+        // The sender lives in `self`.
+        standing.wait_for(|standing| standing.tenure != than).await.expect("the sender is alive");
+    }
+
+    /// Waits until a container may begin that ends `after` a renewal.
+    pub async fn opens(&self, after: Option<Duration>) {
+        let mut standing = self.standing.subscribe();
+        standing.wait_for(|standing| standing.may_begin(after, boot_ns())).await.expect("the sender is alive");
+    }
+
+    /// Keeps the renewals frequent enough for a Pod while it is here.
+    pub fn take_in(&self, after: Option<Duration>) -> Option<Short> {
+        after.filter(|after| *after < SHORT).map(|_| {
+            self.short.fetch_add(1, Ordering::Relaxed);
+            Short(self.short.clone())
+        })
+    }
+
+    pub fn renew_every(&self) -> Duration {
+        if self.short.load(Ordering::Relaxed) > 0 { RENEW_OFTEN } else { RENEW_EVERY }
+    }
+}
+
+/// A Pod that ends soon after a renewal.
+pub struct Short(Arc<AtomicUsize>);
+
+impl Drop for Short {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Writes the last renewal for the shims: when it was sent, the boot that this clock belongs to, its tenure. Not synced: the
+/// clock does not survive a reboot either.
+fn tell_shims(lease: &Path, sent: u64, tenure: u64) -> io::Result<()> {
     let unfinished = lease.with_extension("new");
-    std::fs::write(&unfinished, format!("{sent_boot_ns} {}\n", shim_files::boot_id()?))?;
+    std::fs::write(&unfinished, format!("{sent} {} {tenure}\n", shim_files::boot_id()?))?;
     std::fs::rename(&unfinished, lease)
 }
 
@@ -60,29 +161,66 @@ pub fn drop_stale(lease: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use proto::core_v1::Toleration;
-
     use super::*;
 
+    const S: u64 = 1_000_000_000;
+    const AFTER: Option<Duration> = Some(Duration::from_secs(300));
+
     #[test]
-    fn the_toleration_decides() {
-        let of = |tolerations: Vec<Toleration>| after(&PodSpec { tolerations, ..PodSpec::default() });
-        let toleration = |key: &str, seconds| Toleration {
-            key: key.into(),
-            operator: "Exists".into(),
-            effect: "NoExecute".into(),
-            toleration_seconds: seconds,
-            ..Toleration::default()
-        };
-        assert_eq!(of(vec![]), Some(DEFAULT));
-        assert_eq!(
-            of(vec![toleration(UNREACHABLE, Some(7)), toleration(UNREACHABLE, Some(9))]),
-            Some(Duration::from_secs(7))
-        );
-        assert_eq!(of(vec![toleration(UNREACHABLE, None)]), None);
-        assert_eq!(of(vec![toleration("", None)]), None, "tolerates everything");
-        assert_eq!(of(vec![toleration("other", None)]), Some(DEFAULT));
-        let no_schedule = Toleration { effect: "NoSchedule".into(), ..toleration(UNREACHABLE, None) };
-        assert_eq!(of(vec![no_schedule]), Some(DEFAULT));
+    fn nothing_begins_before_the_first_renewal_and_the_list_that_follows_it() {
+        let none = Standing::default();
+        assert!(!none.may_begin(AFTER, 0));
+        assert_eq!(none.left(Duration::from_secs(300), 0), None, "what runs from before is the shims' to end");
+        assert!(none.may_begin(None, 0), "what stays for ever is never given up");
+        let renewed = none.renewed(100 * S, 101 * S);
+        assert_eq!(renewed.tenure, 100 * S);
+        assert!(!renewed.may_begin(AFTER, 102 * S));
+        let listed = Standing { listed: renewed.tenure, ..renewed };
+        assert!(listed.may_begin(AFTER, 102 * S));
+        assert!(listed.may_begin(AFTER, 399 * S) && !listed.may_begin(AFTER, 400 * S), "counted from the sending");
+    }
+
+    #[test]
+    fn a_lapse_is_measured_from_the_sending_to_the_next_answer() {
+        let first = Standing { listed: 100 * S, ..Standing::default().renewed(100 * S, 101 * S) };
+        let close = first.renewed(110 * S, 139 * S);
+        assert_eq!((close.tenure, close.may_begin(AFTER, 140 * S)), (100 * S, true));
+        // Sent in time, but nobody knows when it was committed: it may have been after a Pod was given up.
+        let late = first.renewed(110 * S, 140 * S);
+        assert_eq!((late.tenure, late.may_begin(AFTER, 141 * S)), (110 * S, false));
+        assert!(Standing { listed: 110 * S, ..late }.may_begin(AFTER, 141 * S));
+    }
+
+    #[tokio::test]
+    async fn the_shims_hear_of_a_renewal_before_containers_may_begin() {
+        let dir = tempfile::tempdir().unwrap();
+        let lease = dir.path().join("lease");
+        let fence = Fence::default();
+        let sent = boot_ns();
+        fence.renewed(&lease, sent).unwrap();
+        let text = std::fs::read_to_string(&lease).unwrap();
+        assert_eq!(text, format!("{sent} {} {sent}\n", shim_files::boot_id().unwrap()));
+        fence.another_tenure(0).await;
+        fence.listed(sent);
+        fence.opens(AFTER).await;
+        assert!(fence.renewed(Path::new("/no/such/folder/lease"), sent + S).is_err());
+        assert_eq!(fence.standing().sent, Some(sent), "a renewal that no shim knows of counts for nobody");
+        drop_stale(&lease).unwrap();
+        assert!(lease.exists());
+        std::fs::write(&lease, "1 another-boot 1\n").unwrap();
+        drop_stale(&lease).unwrap();
+        assert!(!lease.exists());
+    }
+
+    #[test]
+    fn renewals_are_more_frequent_while_a_pod_needs_it() {
+        let fence = Fence::default();
+        assert_eq!(fence.renew_every(), RENEW_EVERY);
+        let long = fence.take_in(AFTER);
+        let short = fence.take_in(Some(Duration::from_secs(20)));
+        assert!(long.is_none());
+        assert_eq!(fence.renew_every(), RENEW_OFTEN);
+        drop(short);
+        assert_eq!(fence.renew_every(), RENEW_EVERY);
     }
 }

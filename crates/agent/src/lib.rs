@@ -35,6 +35,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use containers::Containers;
+use fence::Fence;
 use launch::image::{ImageError, Images};
 use node::capacity::Capacity;
 use node::{Identity, LeaseKeeper};
@@ -87,6 +88,9 @@ pub enum Error {
 const RETRY: Duration = Duration::from_secs(1);
 /// Node statuses carry little news; the lease is the sign of life.
 const REPORT_EVERY: Duration = Duration::from_secs(300);
+/// How long a report may hold up the next renewal, and how much longer for each node.
+const REPORT_WITHIN: Duration = Duration::from_secs(5);
+const REPORT_WITHIN_EACH: Duration = Duration::from_millis(20);
 /// After an outage this long the control plane may have marked the nodes as unknown.
 const OUTAGE: Duration = Duration::from_secs(30);
 
@@ -160,6 +164,7 @@ async fn work(
     let reporter = Arc::new(Reporter::default());
     let facts = Arc::new(NodeFacts { ip: identity.ip.clone(), runtime: runtime.name() });
     let nodes: HashMap<_, _> = identity.names.iter().map(|name| (name.clone(), facts.clone())).collect();
+    let fence = Arc::new(Fence::default());
     let shared = Arc::new(Shared {
         containers: Containers {
             runtime: runtime.clone(),
@@ -169,53 +174,72 @@ async fn work(
         },
         reporter: reporter.clone(),
         teller: worker::Teller { recorder },
+        fence: fence.clone(),
     });
-    // The first renewal comes before the first container: its shim holds the deadline from then on.
-    let mut leases = LeaseKeeper::new(client.clone(), identity.names.clone());
-    renew(&mut leases, lease_file).await;
+    let alive = Alive { client, identity, lease_file, fence: &fence };
     tokio::join!(
-        keep_alive(client, identity, &mut leases, lease_file),
+        alive.keep(),
         reporter.run(client.clone()),
         pods::Pods::new(client.clone(), shared.clone(), nodes).run(),
         output::serve::serve(client, &identity.names, runtime),
     );
 }
 
-/// True when every lease was renewed.
-async fn renew(leases: &mut LeaseKeeper, lease_file: &Path) -> bool {
-    let renewed = leases.renew().await;
-    if let Some(error) = &renewed.error {
-        tracing::warn!(%error, "the node's lease was not renewed");
-    }
-    let Some(sent) = renewed.all_at else { return false };
-    if let Err(error) = fence::renewed(lease_file, sent) {
-        tracing::error!(%error, "cannot tell the shims of the lease; containers will end by their fence");
-    }
-    true
+/// What keeps the nodes alive in the eyes of the control plane and of the shims.
+struct Alive<'a> {
+    client: &'a Client,
+    identity: &'a Identity,
+    lease_file: &'a Path,
+    fence: &'a Fence,
 }
 
-/// Renews leases and now and then reports the nodes' statuses.
-async fn keep_alive(client: &Client, identity: &Identity, leases: &mut LeaseKeeper, lease_file: &Path) {
-    let mut ticks = tokio::time::interval(node::RENEW_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    ticks.tick().await;
-    let mut reported = tokio::time::Instant::now();
-    let mut renewed = tokio::time::Instant::now();
-    loop {
-        ticks.tick().await;
-        let mut is_alive = renew(leases, lease_file).await;
-        while !is_alive {
-            tokio::time::sleep(RETRY).await;
-            is_alive = renew(leases, lease_file).await;
+impl Alive<'_> {
+    /// Renews the leases, and reports the nodes' statuses now and then and whenever the control plane needs to be told.
+    async fn keep(&self) {
+        let mut leases = LeaseKeeper::new(self.client.clone(), self.identity.names.clone());
+        let mut reported = tokio::time::Instant::now();
+        let mut renewed = tokio::time::Instant::now();
+        loop {
+            let result = leases.renew().await;
+            if let Some(error) = &result.error {
+                tracing::warn!(%error, "the node's lease was not renewed");
+            }
+            let is_alive = result.all_at.is_some_and(|sent| self.note(sent));
+            let outage = renewed.elapsed();
+            if is_alive {
+                renewed = tokio::time::Instant::now();
+            }
+            let may_be_doubted = is_alive && outage >= OUTAGE;
+            let report_is_due = is_alive && (result.doubted || reported.elapsed() >= REPORT_EVERY);
+            if (may_be_doubted || report_is_due || result.unregistered) && self.report().await {
+                reported = tokio::time::Instant::now();
+            }
+            tokio::time::sleep(if is_alive { self.fence.renew_every() } else { RETRY }).await;
         }
-        let outage = renewed.elapsed();
-        renewed = tokio::time::Instant::now();
-        if outage >= OUTAGE || reported.elapsed() >= REPORT_EVERY {
-            match node::register(client, identity, Utc::now()).await {
-                Ok(()) => reported = tokio::time::Instant::now(),
-                Err(error) => tracing::warn!(%error, "cannot report this node's status"),
+    }
+
+    /// A renewal counts when the shims know of it.
+    fn note(&self, sent: u64) -> bool {
+        let noted = self.fence.renewed(self.lease_file, sent);
+        if let Err(error) = &noted {
+            tracing::error!(%error, "cannot tell the shims of the lease; containers will end by their fence");
+        }
+        noted.is_ok()
+    }
+
+    /// False: it could not be reported. Renewals wait for it, so it must not take long.
+    async fn report(&self) -> bool {
+        let within = REPORT_WITHIN + REPORT_WITHIN_EACH * u32::try_from(self.identity.names.len()).unwrap_or(u32::MAX);
+        let server = self.client.server().clone();
+        match tokio::time::timeout(within, node::register(self.client, self.identity, Utc::now())).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => tracing::warn!(%error, "cannot report this node's status"),
+            Err(_) => {
+                tracing::warn!(server = %server.url, "this node's status is not answered");
+                self.client.move_on(&server);
             }
         }
+        false
     }
 }
 

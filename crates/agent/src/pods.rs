@@ -36,15 +36,19 @@ pub struct Pods {
     workers: JoinSet<(String, Finished)>,
     /// The uids of the list that is being received.
     listed: Option<HashSet<String>>,
+    /// The tenure in which the list was asked for that the watch goes on from.
+    tenure: u64,
 }
 
 impl Pods {
     pub fn new(client: Client, shared: Arc<Shared>, nodes: HashMap<String, Arc<NodeFacts>>) -> Pods {
-        Pods { client, shared, nodes, entries: HashMap::new(), workers: JoinSet::new(), listed: None }
+        Pods { client, shared, nodes, entries: HashMap::new(), workers: JoinSet::new(), listed: None, tenure: 0 }
     }
 
     /// Follows the API until it is cancelled.
     pub async fn run(mut self) {
+        // What is listed before the first renewal would have to be listed again.
+        self.shared.fence.another_tenure(0).await;
         let mut revision = String::new();
         loop {
             match self.follow(&mut revision).await {
@@ -59,6 +63,13 @@ impl Pods {
     }
 
     async fn follow(&mut self, revision: &mut String) -> Result<(), Error> {
+        let fence = self.shared.fence.clone();
+        let tenure = fence.standing().tenure;
+        if tenure != self.tenure {
+            // After a lapse nothing that is known counts (design D7): everything is asked for anew.
+            revision.clear();
+            self.tenure = tenure;
+        }
         self.listed = revision.is_empty().then(HashSet::new);
         let options = WatchOptions {
             field_selector: self.selector(),
@@ -73,6 +84,7 @@ impl Pods {
                     None => return Ok(()),
                 },
                 Some(finished) = self.workers.join_next(), if !self.workers.is_empty() => self.finished(finished),
+                () = fence.another_tenure(tenure) => return Ok(()),
             }
         }
     }
@@ -98,6 +110,7 @@ impl Pods {
                 Event::Bookmark { initial_end } => {
                     if initial_end && let Some(listed) = self.listed.take() {
                         self.drop_unlisted(&listed).await;
+                        self.shared.fence.listed(self.tenure);
                     }
                 }
             }

@@ -43,7 +43,7 @@ impl Scene {
         let args = ["/bin/sh", "-c", script].map(ToOwned::to_owned).to_vec();
         let launch = Launch { args, cwd: "/".into(), ..Launch::default() };
         let id = id(number);
-        let start = Start { id: &id, pod: &self.pod, launch: &launch, fence_after: None, now: Utc::now() };
+        let start = Start { id: &id, pod: &self.pod, launch: &launch, deadline: None, now: Utc::now() };
         self.agent().start(start).await
     }
 
@@ -152,7 +152,7 @@ async fn what_cannot_run_has_ended_at_once() {
     let scene = Scene::new("cannot");
     let launch = Launch { args: vec!["no-such-program".into()], cwd: "/".into(), ..Launch::default() };
     let id = id(0);
-    let start = Start { id: &id, pod: &scene.pod, launch: &launch, fence_after: None, now: Utc::now() };
+    let start = Start { id: &id, pod: &scene.pod, launch: &launch, deadline: None, now: Utc::now() };
     let run = scene.agent().start(start).await.unwrap();
     let Run::Exited(exit) = run else { panic!("{run:?}") };
     assert_eq!((exit.code, exit.reason.as_str()), (127, "ContainerCannotRun"));
@@ -184,7 +184,7 @@ async fn an_image_root_is_all_that_its_container_sees() {
         ..Launch::default()
     };
     let id = id(0);
-    let start = Start { id: &id, pod: &scene.pod, launch: &launch, fence_after: None, now: Utc::now() };
+    let start = Start { id: &id, pod: &scene.pod, launch: &launch, deadline: None, now: Utc::now() };
     let agent = scene.agent();
     agent.start(start).await.unwrap();
     let exit = ended(&agent, 0).await;

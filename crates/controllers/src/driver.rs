@@ -21,9 +21,11 @@ use chrono::{DateTime, Utc};
 use client::{Client, EventDraft, Fence, Group, GroupResult, Recorder, WorkQueue};
 use futures::future::join_all;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::informers::Informers;
+use crate::metrics::{Ending, Reconciles};
 use crate::plan::Plan;
 use crate::standby::Standby;
 
@@ -58,6 +60,7 @@ pub struct Context {
     pub informers: Arc<Informers>,
     /// How this controller signs its events.
     pub recorder: Recorder,
+    pub metrics: Reconciles,
 }
 
 /// Drives the controller until `shutdown`; what is under way then is finished first.
@@ -117,11 +120,18 @@ async fn drive(
         // The slot comes first: while all Commits are under way, keys gather and share the next one.
         let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
         let Some(keys) = queue.take_ready(BATCH_KEYS_MAX).await else { return };
-        let decided = decide(controller.as_ref(), queue, &context.recorder, keys);
+        let taken = Instant::now();
+        let decided = decide(controller.as_ref(), queue, context, keys);
         if decided.is_empty() {
             continue;
         }
-        let work = Work { controller: controller.clone(), queue: queue.clone(), context: context.clone() };
+        let work = Work {
+            controller: controller.clone(),
+            queue: queue.clone(),
+            context: context.clone(),
+            taken,
+            epoch: fence.epoch,
+        };
         let fence = fence.clone();
         tokio::spawn(async move {
             let settled = work.commit(decided, fence).await;
@@ -135,15 +145,17 @@ async fn drive(
 fn decide(
     controller: &dyn Controller,
     queue: &WorkQueue<String>,
-    recorder: &Recorder,
+    context: &Context,
     keys: Vec<String>,
 ) -> Vec<(String, Plan)> {
     let mut decided = Vec::with_capacity(keys.len());
     for key in keys {
+        let begun = Instant::now();
         let plan = controller.plan(&key, Utc::now());
         tracing::trace!(controller = controller.name(), key, why = plan.why, writes = plan.writes.len(), "decided");
         if plan.writes.is_empty() {
-            plan.events.into_iter().for_each(|event| recorder.record(event));
+            context.metrics.ended(Ending::Nothing, begun.elapsed());
+            plan.events.into_iter().for_each(|event| context.recorder.record(event));
             queue.forget(&key);
             if let Some(after) = plan.requeue_after {
                 queue.add_after(key.clone(), after);
@@ -168,6 +180,10 @@ struct Work {
     controller: Arc<dyn Controller>,
     queue: WorkQueue<String>,
     context: Context,
+    /// When the keys were taken from the queue.
+    taken: Instant,
+    /// In which it was decided.
+    epoch: i64,
 }
 
 impl Work {
@@ -187,39 +203,44 @@ impl Work {
             }
             Err(error) => {
                 tracing::error!(controller = self.controller.name(), %error, "a Plan breaks a limit of Commit");
-                decided.iter().for_each(|(key, _)| self.look_again(key));
+                decided.iter().for_each(|(key, _)| self.look_again(key, Ending::Refused));
                 Vec::new()
             }
         }
     }
 
     fn settle(&self, key: String, plan: Plan, result: GroupResult) -> Option<Settled> {
-        let controller = self.controller.name();
-        match result {
+        let (controller, epoch) = (self.controller.name(), self.epoch);
+        let ending = match result {
             GroupResult::Committed { revision } => {
-                tracing::debug!(controller, key, revision, why = plan.why, "committed");
+                tracing::debug!(controller, key, epoch, revision, why = plan.why, "committed");
                 let kinds = plan.writes.iter().map(|write| write.kind().resource).collect();
                 plan.events.into_iter().for_each(|event| self.context.recorder.record(event));
                 self.queue.forget(&key);
+                self.context.metrics.ended(Ending::Committed, self.taken.elapsed());
                 return Some(Settled { key, requeue_after: plan.requeue_after, revision, kinds });
             }
             result @ GroupResult::Refused { .. } if result.is_conflict() => {
-                tracing::debug!(controller, key, why = plan.why, "conflict");
+                tracing::debug!(controller, key, epoch, why = plan.why, ?result, "conflict");
+                Ending::Conflict
             }
             GroupResult::Refused { status, failed } => {
                 tracing::warn!(controller, key, why = plan.why, message = status.message, "refused");
                 let told = self.controller.refused(&key, &plan, &status, failed);
                 told.into_iter().for_each(|event| self.context.recorder.record(event));
+                Ending::Refused
             }
             GroupResult::Unknown { error } => {
                 tracing::warn!(controller, key, why = plan.why, error, "not known whether it was committed");
+                Ending::Unknown
             }
-        }
-        self.look_again(&key);
+        };
+        self.look_again(&key, ending);
         None
     }
 
-    fn look_again(&self, key: &String) {
+    fn look_again(&self, key: &String, ending: Ending) {
+        self.context.metrics.ended(ending, self.taken.elapsed());
         self.queue.add_backoff(key.clone());
         self.queue.done(key);
     }

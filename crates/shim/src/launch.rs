@@ -64,6 +64,15 @@ pub fn fork(spec: &Spec) -> io::Result<Waiting> {
 }
 
 impl Waiting {
+    /// Ends the child, which has not become the program.
+    pub fn abandon(self) {
+        let pid = self.pid;
+        // Its read of the gate ends, and it leaves.
+        drop(self);
+        // SAFETY: a child of ours; no status is asked for.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+    }
+
     /// Lets the program run, and says whether it does; gives its stdout and stderr.
     pub fn release(mut self) -> io::Result<Result<(File, File), CannotRun>> {
         self.gate.write_all(b"1")?;

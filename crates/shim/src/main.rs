@@ -9,6 +9,7 @@
 //! Everything that the agent knows of a container it reads from these files, never from memory.
 
 mod clock;
+mod fence;
 mod launch;
 mod output;
 mod reaper;
@@ -25,7 +26,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use launch::CannotRun;
+use fence::{Deadline, Fence};
+use launch::{CannotRun, Waiting};
 use output::Files;
 use record::{Exit, Start};
 use spec::Spec;
@@ -58,6 +60,8 @@ fn own(dir: &Path, lock: Option<i32>) -> Result<(), String> {
     }
     let bytes = std::fs::read(dir.join("spec")).map_err(during("spec"))?;
     let spec = Spec::parse(&bytes)?;
+    // Nothing is on record yet, so the agent may try again.
+    permit_start(spec.fence.as_ref())?;
     let control = open_control(dir).map_err(during("control"))?;
     let mut files =
         Files::create(dir.to_owned(), spec.output_bytes_max, spec.output_files_max).map_err(during("output"))?;
@@ -67,8 +71,8 @@ fn own(dir: &Path, lock: Option<i32>) -> Result<(), String> {
     let first_pid = waiting.pid;
     let start = start_record(first_pid).map_err(during("start"))?;
     record::write_durably(dir, "start", &start.text()).map_err(during("start"))?;
-    let exit = match waiting.release().map_err(during("start"))? {
-        Err(failure) => never_ran(failure, start.started_ns),
+    let exit = match open_gate(waiting, spec.fence.as_ref()).map_err(during("start"))? {
+        Err(never) => Exit { started_ns: start.started_ns, ..never },
         Ok((stdout, stderr)) => {
             tell("started");
             let rules = Rules { first_pid, grace_ms: spec.grace_ms, fence: spec.fence.as_ref() };
@@ -121,15 +125,26 @@ fn start_record(first_pid: i32) -> io::Result<Start> {
     })
 }
 
-fn never_ran(failure: CannotRun, started_ns: i128) -> Exit {
-    Exit {
-        code: failure.code,
-        signal: 0,
-        started_ns,
-        finished_ns: clock::wall_ns(),
-        reason: "ContainerCannotRun",
-        message: format!("unable to start container process: {}", failure.message),
+fn permit_start(fence: Option<&Fence>) -> Result<(), String> {
+    fence.map_or(Ok(()), |fence| Deadline::new(fence).permits_start(clock::boot_ns()))
+}
+
+/// Lets the program run where the fence still permits it: the disk may have taken its time over the start record. Gives its
+/// stdout and stderr, or the end of what never ran.
+fn open_gate(waiting: Waiting, fence: Option<&Fence>) -> io::Result<Result<(File, File), Exit>> {
+    if let Err(why) = permit_start(fence) {
+        waiting.abandon();
+        return Ok(Err(never_ran(137, "NodeUnreachable", why)));
     }
+    let begun = waiting.release()?;
+    Ok(begun.map_err(|CannotRun { code, message }| {
+        never_ran(code, "ContainerCannotRun", format!("unable to start container process: {message}"))
+    }))
+}
+
+fn never_ran(code: i32, reason: &'static str, message: String) -> Exit {
+    let now = clock::wall_ns();
+    Exit { code, signal: 0, started_ns: now, finished_ns: now, reason, message }
 }
 
 fn exit_of(outcome: &supervise::Outcome, started_ns: i128, spec: &Spec, lost: u64) -> Exit {

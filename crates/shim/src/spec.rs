@@ -4,6 +4,8 @@
 use std::ffi::CString;
 use std::path::PathBuf;
 
+use crate::fence::Fence;
+
 /// A container, as the agent has fully worked it out: nothing is expanded or defaulted here.
 #[derive(Debug, Default, PartialEq)]
 pub struct Spec {
@@ -27,12 +29,6 @@ pub struct Spec {
     pub fence: Option<Fence>,
 }
 
-#[derive(Debug, PartialEq)]
-pub struct Fence {
-    pub lease: PathBuf,
-    pub after_ms: u64,
-}
-
 const OUTPUT_BYTES_MAX: u64 = 10 * 1024 * 1024;
 const OUTPUT_FILES_MAX: u64 = 5;
 const GRACE_MS: u64 = 30_000;
@@ -49,6 +45,7 @@ impl Spec {
         };
         let mut lease = None;
         let mut fence_after_ms = None;
+        let mut tenure = None;
         for field in bytes.split(|byte| *byte == 0).filter(|field| !field.is_empty()) {
             let equals = field
                 .iter()
@@ -68,6 +65,7 @@ impl Spec {
                 b"grace_ms" => spec.grace_ms = number("grace_ms", value)?,
                 b"lease" => lease = Some(PathBuf::from(String::from_utf8_lossy(value).as_ref())),
                 b"fence_after_ms" => fence_after_ms = Some(number("fence_after_ms", value)?),
+                b"tenure" => tenure = Some(number("tenure", value)?),
                 _ => {
                     return Err(format!("spec: unknown field {:?}", String::from_utf8_lossy(key)));
                 }
@@ -76,7 +74,7 @@ impl Spec {
         if spec.args.is_empty() {
             return Err("spec: no arg".to_owned());
         }
-        spec.fence = lease.zip(fence_after_ms).map(|(lease, after_ms)| Fence { lease, after_ms });
+        spec.fence = lease.zip(fence_after_ms).map(|(lease, after_ms)| Fence { lease, after_ms, tenure });
         Ok(spec)
     }
 
@@ -124,6 +122,8 @@ mod tests {
     fn a_fence_needs_both_halves() {
         assert_eq!(Spec::parse(b"arg=a\0lease=/l\0").unwrap().fence, None);
         let fence = Spec::parse(b"arg=a\0lease=/l\0fence_after_ms=300000\0").unwrap().fence;
-        assert_eq!(fence, Some(Fence { lease: "/l".into(), after_ms: 300_000 }));
+        assert_eq!(fence, Some(Fence { lease: "/l".into(), after_ms: 300_000, tenure: None }));
+        let fence = Spec::parse(b"arg=a\0lease=/l\0fence_after_ms=300000\0tenure=7\0").unwrap().fence;
+        assert_eq!(fence.unwrap().tenure, Some(7));
     }
 }

@@ -8,15 +8,15 @@
 //!     └── first process ended (from any state) ─────────────┘──▶ no child left, streams drained ──▶ exit
 //! ```
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use crate::clock;
+use crate::fence::{Deadline, Fence};
 use crate::output::{Files, Stream};
 use crate::reaper::{self, Ended};
-use crate::spec::Fence;
 
 /// How long the streams may stay open when no process of the container is left (somebody outside
 /// it may hold them): their content until then is kept.
@@ -51,6 +51,9 @@ pub struct Outcome {
 
 struct Loop<'a> {
     rules: Rules<'a>,
+    deadline: Option<Deadline<'a>>,
+    /// The deadline as it was last read, on the boot clock.
+    fence_at: Option<u64>,
     files: &'a mut Files,
     streams: [(Option<File>, Stream); 2],
     ended: Option<(Ended, i128)>,
@@ -70,6 +73,8 @@ pub fn supervise(sources: Sources, rules: Rules, files: &mut Files) -> io::Resul
     }
     let Sources { stdout, stderr, mut control, signals } = sources;
     let mut state = Loop {
+        deadline: rules.fence.map(Deadline::new),
+        fence_at: None,
         rules,
         files,
         streams: [(Some(stdout), Stream::new("stdout")), (Some(stderr), Stream::new("stderr"))],
@@ -161,7 +166,8 @@ impl Loop<'_> {
     }
 
     fn pass_time(&mut self, now_ns: u64) {
-        if self.fence_at().is_some_and(|at| now_ns >= at) && !self.fenced && self.ended.is_none() {
+        self.fence_at = self.deadline.as_mut().map(Deadline::at);
+        if self.fence_at.is_some_and(|at| now_ns >= at) && !self.fenced && self.ended.is_none() {
             self.fenced = true;
             self.killing = true;
         }
@@ -172,17 +178,6 @@ impl Loop<'_> {
         if self.ended.is_some() && !self.any_left && self.drained_by.is_none() {
             self.drained_by = Some(now_ns + DRAIN.as_nanos() as u64);
         }
-    }
-
-    /// When the container must be over, by the last renewal of the node's lease that is on disk.
-    /// An unreadable file can't prolong a life: it counts as renewed never.
-    fn fence_at(&self) -> Option<u64> {
-        let fence = self.rules.fence?;
-        let renewed_ns: u64 = fs::read_to_string(&fence.lease)
-            .ok()
-            .and_then(|text| text.split_ascii_whitespace().next()?.parse().ok())
-            .unwrap_or(0);
-        Some(renewed_ns.saturating_add(fence.after_ms.saturating_mul(1_000_000)))
     }
 
     fn outcome(&mut self) -> Option<Outcome> {
@@ -227,7 +222,7 @@ impl Loop<'_> {
         if self.killing && self.any_left {
             return SWEEP.as_millis() as i32;
         }
-        let due = [self.kill_at, self.fence_at(), self.drained_by].into_iter().flatten().min();
+        let due = [self.kill_at, self.fence_at, self.drained_by].into_iter().flatten().min();
         match due {
             None => -1,
             Some(at) => {

@@ -198,6 +198,41 @@ fn the_fence_ends_a_container_whose_node_is_cut_off() {
 }
 
 #[test]
+fn a_container_does_not_begin_after_its_fence() {
+    let lease = std::env::temp_dir().join(format!("raftsman-shim-closed-{}", std::process::id()));
+    let lease_field = format!("lease={}", lease.display());
+    let refused = |name: &str, text: &str, why: &str| {
+        fs::write(&lease, text).unwrap();
+        let fields = [lease_field.as_str(), "fence_after_ms=20000", "tenure=7"];
+        let mut container = Container::start(name, "echo ran", &fields);
+        assert_eq!(container.word(), "", "{why}");
+        assert!(!container.shim.wait().unwrap().success());
+        assert!(!container.dir.join("start").exists(), "nothing is on record, so it may be tried again: {why}");
+        assert!(!container.dir.join("exit").exists());
+    };
+    let long_ago = boot_ns().saturating_sub(21_000_000_000);
+    refused("closed-old", &format!("{long_ago} boot 7\n"), "renewed too long ago");
+    refused("closed-tenure", &format!("{} boot 8\n", boot_ns()), "renewed after a lapse");
+    fs::write(&lease, format!("{} boot 7\n", boot_ns())).unwrap();
+    let mut container = Container::start("open", "echo ran", &[&lease_field, "fence_after_ms=20000", "tenure=7"]);
+    assert_eq!(container.end(), ok("0", "Completed"));
+    fs::remove_file(&lease).unwrap();
+}
+
+#[test]
+fn an_unreadable_lease_neither_prolongs_nor_ends_a_life() {
+    let lease = std::env::temp_dir().join(format!("raftsman-shim-unreadable-{}", std::process::id()));
+    fs::write(&lease, format!("{}\n", boot_ns())).unwrap();
+    let lease_field = format!("lease={}", lease.display());
+    let begun = Instant::now();
+    let mut container = Container::start("unreadable", "sleep 1000", &[&lease_field, "fence_after_ms=2000"]);
+    assert_eq!(container.word(), "started");
+    fs::remove_file(&lease).unwrap();
+    assert_eq!(container.end().1, "NodeUnreachable");
+    assert!(begun.elapsed() >= Duration::from_millis(1900), "not at once: {:?}", begun.elapsed());
+}
+
+#[test]
 fn a_killed_shim_takes_its_container_along() {
     let mut container = Container::start("killed", "sleep 1000", &[]);
     container.word();

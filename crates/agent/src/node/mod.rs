@@ -8,12 +8,12 @@ use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs, UdpSocket};
 
 use api::time::to_time;
 use chrono::{DateTime, Utc};
-use client::{Client, Error, Group, GroupResult, Storable, Write};
+use client::{Client, Error, Group, GroupResult, Write};
 use proto::core_v1::{Node, NodeAddress, NodeCondition, NodeStatus, NodeSystemInfo};
 use proto::meta_v1::ObjectMeta;
 
 use capacity::Capacity;
-pub use lease::{LeaseKeeper, RENEW_EVERY, Renewed};
+pub use lease::{LeaseKeeper, Renewed};
 
 /// What the nodes of one process have in common.
 #[derive(Clone, Debug)]
@@ -148,9 +148,4 @@ async fn commit_each(
         }
     }
     Ok(())
-}
-
-/// One write as a group of its own.
-fn alone<K: Storable>(write: impl Fn(K) -> Write, object: K) -> Group {
-    Group { writes: vec![write(object)], ..Group::default() }
 }

@@ -22,13 +22,22 @@ pub struct StartId {
     pub number: u32,
 }
 
+/// The fence of a container (design D7).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Deadline {
+    /// How long the container may live without a renewal of the node's lease.
+    pub after: Duration,
+    /// The row of renewals in which its start was decided: it begins in no other.
+    pub tenure: u64,
+}
+
 /// All that a runtime needs to start a container.
 pub struct Start<'a> {
     pub id: &'a StartId,
     pub pod: &'a Pod,
     pub launch: &'a Launch,
-    /// How long the container may live without a renewal of the node's lease; `None`: for ever.
-    pub fence_after: Option<Duration>,
+    /// When the container ends by itself; `None`: never.
+    pub deadline: Option<Deadline>,
     pub now: DateTime<Utc>,
 }
 

@@ -98,7 +98,7 @@ impl Runtime for ProcessRuntime {
     async fn start(&self, start: Start<'_>) -> Result<Run, RuntimeError> {
         let pod_dir = self.pod_dir(&start.id.pod_uid)?;
         let dir = self.start_dir(start.id)?;
-        let fence = start.fence_after.map(|after| Fence { lease: &self.lease, after });
+        let fence = start.deadline.map(|deadline| Fence { lease: &self.lease, deadline });
         let spec = shim_files::spec(start.launch, fence.as_ref())
             .map_err(|problem| RuntimeError::Shim { path: dir.clone(), problem })?;
         let record = start.pod.encode_to_vec();
@@ -129,6 +129,13 @@ impl Runtime for ProcessRuntime {
         let Ok(dir) = self.start_dir(id) else { return };
         if let Err(error) = shim_files::send_stop(&dir, grace) {
             tracing::warn!(pod = id.pod_uid, container = id.container, %error, "cannot stop a container");
+        }
+        // A shim that does not run just now can't kill.
+        if grace.is_zero()
+            && let Ok(Some(started)) = shim_files::read_started(&dir)
+            && let Ok(None) = shim_files::read_exit(&dir)
+        {
+            shim_files::kill_abandoned(&started);
         }
     }
 

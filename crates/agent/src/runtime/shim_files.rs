@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::Deadline;
 use crate::launch::Launch;
 use crate::worker::life::Exit;
 
@@ -24,10 +25,10 @@ pub struct Started {
     pub started_at: DateTime<Utc>,
 }
 
-/// The lease that a shim watches, and how long after its renewal it ends its container.
+/// The lease that a shim watches, and when it ends its container.
 pub struct Fence<'a> {
     pub lease: &'a Path,
-    pub after: Duration,
+    pub deadline: Deadline,
 }
 
 /// The bytes of `spec`. Errors name the value that holds a NUL byte, which no program can be given.
@@ -61,7 +62,8 @@ pub fn spec(launch: &Launch, fence: Option<&Fence>) -> Result<Vec<u8>, String> {
     }
     if let Some(fence) = fence {
         field("lease", fence.lease.as_os_str().as_encoded_bytes())?;
-        field("fence_after_ms", fence.after.as_millis().to_string().as_bytes())?;
+        field("fence_after_ms", fence.deadline.after.as_millis().to_string().as_bytes())?;
+        field("tenure", fence.deadline.tenure.to_string().as_bytes())?;
     }
     Ok(bytes)
 }
@@ -163,7 +165,8 @@ pub fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
-/// Kills what a killed shim left behind: its container's process group, unless that number is another's by now.
+/// Kills the container's process group without its shim, which was killed or does not run: unless that number is another's by
+/// now.
 pub fn kill_abandoned(started: &Started) {
     let same_boot = boot_id().is_ok_and(|boot| boot == started.boot_id);
     let is_another = process_start(started.pid).is_some_and(|start| start != started.pid_start);
@@ -185,9 +188,10 @@ mod tests {
             cwd: "/".into(),
             ..Launch::default()
         };
-        let fence = Fence { lease: Path::new("/l"), after: Duration::from_secs(300) };
+        let deadline = Deadline { after: Duration::from_secs(300), tenure: 7 };
+        let fence = Fence { lease: Path::new("/l"), deadline };
         let bytes = spec(&launch, Some(&fence)).unwrap();
-        assert_eq!(bytes, b"arg=sh\0arg=-c\0arg=a=b\nc\0env=A=1=2\0cwd=/\0lease=/l\0fence_after_ms=300000\0");
+        assert_eq!(bytes, b"arg=sh\0arg=-c\0arg=a=b\nc\0env=A=1=2\0cwd=/\0lease=/l\0fence_after_ms=300000\0tenure=7\0");
         let error = spec(&Launch { args: vec!["a\0b".into()], ..launch }, None).unwrap_err();
         assert_eq!(error, "arg holds a NUL byte");
     }

@@ -1,5 +1,6 @@
 //! The conditions of a Pod that its node answers for; those of others (PodScheduled, DisruptionTarget ...) are kept.
 
+use api::fence::NODE_UNREACHABLE;
 use api::time::to_time;
 use chrono::{DateTime, Utc};
 use proto::core_v1::{Pod, PodCondition, PodStatus};
@@ -32,12 +33,25 @@ pub fn conditions(pod: &Pod, status: &PodStatus, lives: &[Life], over: bool, now
         ("Ready", Verdict { message: ready.message.clone(), ..ready }),
         ("ContainersReady", ready),
     ];
-    let foreign = before.iter().filter(|condition| own.iter().all(|(name, _)| *name != condition.r#type));
     let generation = status.observed_generation;
-    own.iter()
-        .map(|(name, verdict)| condition(name, verdict, before, generation, now))
-        .chain(foreign.cloned())
-        .collect()
+    let mut conditions: Vec<PodCondition> =
+        own.iter().map(|(name, verdict)| condition(name, verdict, before, generation, now)).collect();
+    if over && lives.iter().any(was_fenced) {
+        // A Job's podFailurePolicy can tell it from a fault of the program.
+        let reason = Verdict { holds: true, reason: "TerminationByKubelet", message: FENCED.to_owned() };
+        conditions.push(condition("DisruptionTarget", &reason, before, generation, now));
+    }
+    let foreign = before.iter().filter(|before| conditions.iter().all(|own| own.r#type != before.r#type));
+    let foreign: Vec<PodCondition> = foreign.cloned().collect();
+    conditions.extend(foreign);
+    conditions
+}
+
+const FENCED: &str = "the node was cut off from the control plane for longer than the Pod tolerates";
+
+/// Its shim ended it, for the node's lease was not renewed.
+fn was_fenced(life: &Life) -> bool {
+    life.exit().is_some_and(|exit| exit.reason == NODE_UNREACHABLE)
 }
 
 fn condition(

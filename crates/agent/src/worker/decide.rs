@@ -8,6 +8,7 @@
 //!  are stopped, then sidecars, then it is over.
 //! ```
 
+use api::fence::NODE_LOST;
 use chrono::{DateTime, TimeDelta, Utc};
 use proto::core_v1::Pod;
 
@@ -29,6 +30,8 @@ pub struct Plan {
     pub wake_at: Option<DateTime<Utc>>,
     /// Nothing runs, and nothing will: the Pod's status is its last.
     pub over: bool,
+    /// A container would begin if the fence let it.
+    pub held: bool,
 }
 
 /// What besides its containers concerns a Pod's worker.
@@ -37,6 +40,22 @@ pub struct Circumstances {
     pub now: DateTime<Utc>,
     /// Since when the Pod is this node's: what its activeDeadlineSeconds are counted from.
     pub since: DateTime<Utc>,
+    pub fence: Fence,
+}
+
+/// What the renewals of the node's lease allow this Pod (design D7).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fence {
+    /// Containers may begin.
+    pub is_open: bool,
+    /// When the shims have ended all that runs, and a moment more: whatever still runs is stopped here. `None`: never.
+    pub ends_at: Option<DateTime<Utc>>,
+}
+
+impl Fence {
+    /// Of a Pod that stays for ever.
+    #[cfg(test)]
+    pub const NONE: Fence = Fence { is_open: true, ends_at: None };
 }
 
 /// Kubernetes' default for spec.terminationGracePeriodSeconds.
@@ -60,22 +79,38 @@ pub fn decide(pod: &Pod, lives: &[Life], circumstances: Circumstances) -> Plan {
                     end(pod, lives, grace_of(pod), &mut plan);
                     return plan;
                 }
-                keep_going(member, life, circumstances.now, &mut plan);
+                keep_going(member, life, circumstances, &mut plan);
                 ready = life.succeeded();
             }
             Role::Init => {}
             Role::Sidecar if ready => {
-                keep_going(member, life, circumstances.now, &mut plan);
+                keep_going(member, life, circumstances, &mut plan);
                 ready = life.current.is_some();
             }
-            Role::Main if ready => keep_going(member, life, circumstances.now, &mut plan),
+            Role::Main if ready => keep_going(member, life, circumstances, &mut plan),
             Role::Sidecar | Role::Main => {}
         }
     }
     if all_main_are_done(pod, lives) {
         end(pod, lives, grace_of(pod), &mut plan);
     }
+    if let Some(at) = circumstances.fence.ends_at {
+        hold_deadline(pod, lives, at, circumstances.now, &mut plan);
+    }
     plan
+}
+
+/// The shims' deadline held a second time, for one that does not run just now.
+fn hold_deadline(pod: &Pod, lives: &[Life], at: DateTime<Utc>, now: DateTime<Utc>, plan: &mut Plan) {
+    let mut running = members(spec(pod)).filter(|member| lives[member.index].is_running()).peekable();
+    if now < at {
+        if running.peek().is_some() {
+            plan.wake_before(at);
+        }
+        return;
+    }
+    let unasked = running.filter(|member| !lives[member.index].stopping);
+    plan.steps.extend(unasked.map(|member| Step::Stop { index: member.index, grace: TimeDelta::zero() }));
 }
 
 /// The grace with which everything has to stop, when it has to.
@@ -85,8 +120,9 @@ fn ending(pod: &Pod, circumstances: Circumstances) -> Option<TimeDelta> {
         let seconds = metadata.deletion_grace_period_seconds.unwrap_or(GRACE_S);
         return Some(TimeDelta::seconds(seconds.clamp(0, i64::from(u32::MAX))));
     }
-    if pod.status.as_ref().is_some_and(|status| is_terminal(&status.phase)) {
-        return Some(grace_of(pod));
+    if let Some(status) = pod.status.as_ref().filter(|status| is_terminal(&status.phase)) {
+        // One that was given up with its node may have its replacement already.
+        return Some(if status.reason == NODE_LOST { TimeDelta::zero() } else { grace_of(pod) });
     }
     is_past_deadline(pod, circumstances).then(|| grace_of(pod))
 }
@@ -122,7 +158,8 @@ fn end(pod: &Pod, lives: &[Life], grace: TimeDelta, plan: &mut Plan) {
 }
 
 /// Starts a container that has not run, or that is to run again and may.
-fn keep_going(member: Member, life: &Life, now: DateTime<Utc>, plan: &mut Plan) {
+fn keep_going(member: Member, life: &Life, circumstances: Circumstances, plan: &mut Plan) {
+    let now = circumstances.now;
     if let Some(blocked) = &life.blocked
         && now < blocked.until
     {
@@ -134,10 +171,12 @@ fn keep_going(member: Member, life: &Life, now: DateTime<Utc>, plan: &mut Plan) 
         (Some(_), Some(exit)) if member.restart.after(exit) => backoff::restart_at(life, exit),
         _ => return,
     };
-    if now >= at {
+    if now < at {
+        plan.wake_before(at);
+    } else if circumstances.fence.is_open {
         plan.steps.push(Step::Start { index: member.index });
     } else {
-        plan.wake_before(at);
+        plan.held = true;
     }
 }
 

@@ -39,7 +39,7 @@ fn exited(code: i32) -> Life {
 }
 
 fn plan(pod: &Pod, lives: &[Life], now: i64) -> Plan {
-    decide(pod, lives, Circumstances { now: at(now), since: at(0) })
+    decide(pod, lives, Circumstances { now: at(now), since: at(0), fence: Fence::NONE })
 }
 
 fn starts(plan: &Plan) -> Vec<usize> {
@@ -134,4 +134,32 @@ fn a_pod_that_the_control_plane_failed_is_stopped() {
     pod.status = Some(PodStatus { phase: "Failed".into(), ..PodStatus::default() });
     assert_eq!(stops(&plan(&pod, &[running()], 9)), [(0, 30)]);
     assert!(plan(&pod, &[NEW], 9).over, "a terminal Pod is never started");
+}
+
+#[test]
+fn nothing_begins_while_the_fence_is_closed() {
+    let closed = Circumstances { now: at(9), since: at(0), fence: Fence { is_open: false, ends_at: Some(at(5)) } };
+    let held = Plan { held: true, ..Plan::default() };
+    assert_eq!(decide(&pod("Never", &[], &["a"]), &[NEW], closed), held);
+    assert_eq!(decide(&pod("OnFailure", &[], &["a"]), &[exited(137)], closed), held, "nor does it restart in place");
+    assert_eq!(decide(&pod("Never", &["i"], &["a"]), &[exited(0), NEW], closed), held);
+    assert!(decide(&pod("Never", &[], &["a"]), &[exited(137)], closed).over, "what ended is told when it can be");
+}
+
+#[test]
+fn what_outlives_the_fence_is_stopped_at_once() {
+    let pod = pod("Always", &["sidecar-s"], &["a"]);
+    let fenced = |now| {
+        let fence = Fence { is_open: now < 20, ends_at: Some(at(20)) };
+        decide(&pod, &[running(), running()], Circumstances { now: at(now), since: at(0), fence })
+    };
+    assert_eq!(fenced(19), Plan { wake_at: Some(at(20)), ..Plan::default() });
+    assert_eq!(stops(&fenced(20)), [(0, 0), (1, 0)]);
+}
+
+#[test]
+fn a_pod_that_was_given_up_with_its_node_gets_no_grace() {
+    let mut pod = pod("Always", &[], &["a"]);
+    pod.status = Some(PodStatus { phase: "Failed".into(), reason: NODE_LOST.into(), ..PodStatus::default() });
+    assert_eq!(stops(&plan(&pod, &[running()], 9)), [(0, 0)]);
 }

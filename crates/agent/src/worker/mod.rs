@@ -24,6 +24,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::fence::NODE_LOST;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -31,9 +32,9 @@ use prost::Message;
 use proto::core_v1::Pod;
 
 use crate::containers::Containers;
-use crate::fence;
+use crate::fence::{self, Fence, Short, Standing};
 use crate::report::{Answer, PodName, Reporter};
-use crate::runtime::{Start, StartId};
+use crate::runtime::{Deadline, Start, StartId};
 use decide::{Circumstances, Plan, Step, decide};
 pub use events::Teller;
 use life::{Blocked, Exit, Life, Run, is_terminal, members, spec};
@@ -42,12 +43,15 @@ use status::NodeFacts;
 
 /// Before a container that could not even be tried is tried again.
 const BLOCKED: TimeDelta = TimeDelta::seconds(10);
+/// After the fence's deadline, which the shims hold, before the agent does so too.
+const AFTER_SHIMS: TimeDelta = TimeDelta::seconds(2);
 
 /// What all workers of a process share.
 pub struct Shared {
     pub containers: Containers,
     pub reporter: Arc<Reporter>,
     pub teller: Teller,
+    pub fence: Arc<Fence>,
 }
 
 type End = Pin<Box<dyn Future<Output = (usize, Exit)> + Send>>;
@@ -74,6 +78,9 @@ struct Worker {
     /// A hash of the status last reported: equal ones are not sent again.
     reported: Option<u64>,
     gone: bool,
+    /// How long its containers may live after a renewal of the node's lease.
+    fence_after: Option<Duration>,
+    _short: Option<Short>,
 }
 
 /// Runs a Pod to its end.
@@ -83,7 +90,11 @@ pub async fn run(shared: Arc<Shared>, node: Arc<NodeFacts>, pod: Pod, mailbox: M
     let lives = vec![Life::default(); members(spec(&pod)).count()];
     let since = pod.status.as_ref().and_then(|status| api::time::opt(&status.start_time)).unwrap_or_else(Utc::now);
     let ends = FuturesUnordered::new();
-    let mut worker = Worker { shared, node, mailbox, name, pod, lives, ends, since, reported: None, gone: false };
+    let fence_after = fence::after(spec(&pod));
+    let _short = shared.fence.take_in(fence_after);
+    let (reported, gone) = (None, false);
+    let mut worker =
+        Worker { shared, node, mailbox, name, pod, lives, ends, since, reported, gone, fence_after, _short };
     worker.recover().await;
     worker.work().await
 }
@@ -91,9 +102,14 @@ pub async fn run(shared: Arc<Shared>, node: Arc<NodeFacts>, pod: Pod, mailbox: M
 impl Worker {
     async fn work(&mut self) -> Finished {
         loop {
-            let plan = decide(&self.pod, &self.lives, self.circumstances());
+            // The fence opens when news of every Pod lie in the mailboxes: they come first.
+            let standing = self.shared.fence.standing();
+            while let Some(news) = self.mailbox.try_take() {
+                self.hear(news);
+            }
+            let plan = decide(&self.pod, &self.lives, self.circumstances(standing));
             for step in &plan.steps {
-                self.carry_out(step).await;
+                self.carry_out(step, standing.tenure).await;
             }
             self.take_ended();
             if plan.steps.iter().any(|step| matches!(step, Step::Start { .. })) {
@@ -112,8 +128,15 @@ impl Worker {
         }
     }
 
-    fn circumstances(&self) -> Circumstances {
-        Circumstances { now: Utc::now(), since: self.since }
+    fn circumstances(&self, standing: Standing) -> Circumstances {
+        let (now, boot_ns) = (Utc::now(), fence::boot_ns());
+        let left = self.fence_after.and_then(|after| standing.left(after, boot_ns));
+        let fence = decide::Fence {
+            is_open: standing.may_begin(self.fence_after, boot_ns),
+            ends_at: left
+                .and_then(|left| now.checked_add_signed(TimeDelta::from_std(left).ok()?.checked_add(&AFTER_SHIMS)?)),
+        };
+        Circumstances { now, since: self.since, fence }
     }
 
     /// Takes up what an agent before this one left.
@@ -185,6 +208,7 @@ impl Worker {
             news = self.mailbox.take() => self.hear(news),
             Some((index, exit)) = self.ends.next(), if !self.ends.is_empty() => self.ended(index, exit),
             () = alarm => {}
+            () = self.shared.fence.opens(self.fence_after), if plan.held => {}
         }
     }
 
@@ -203,9 +227,9 @@ impl Worker {
         }
     }
 
-    async fn carry_out(&mut self, step: &Step) {
+    async fn carry_out(&mut self, step: &Step, tenure: u64) {
         match step {
-            Step::Start { index } => self.start(*index).await,
+            Step::Start { index } => self.start(*index, tenure).await,
             Step::Stop { index, grace } => {
                 let id = self.start_id(*index, self.lives[*index].starts.saturating_sub(1));
                 self.lives[*index].stopping = true;
@@ -216,7 +240,7 @@ impl Worker {
         }
     }
 
-    async fn start(&mut self, index: usize) {
+    async fn start(&mut self, index: usize, tenure: u64) {
         let id = self.start_id(index, self.lives[index].starts);
         let container = members(spec(&self.pod)).nth(index).expect("the plan is of this Pod").container;
         let launch = match self.shared.containers.launch(&self.pod, container, &self.node.ip).await {
@@ -227,7 +251,7 @@ impl Worker {
             id: &id,
             pod: &self.pod,
             launch: &launch,
-            fence_after: fence::after(spec(&self.pod)),
+            deadline: self.fence_after.map(|after| Deadline { after, tenure }),
             now: Utc::now(),
         };
         match self.shared.containers.runtime.start(start).await {
@@ -271,7 +295,8 @@ impl Worker {
 
     /// Hands the status over where it says something new; gives the answer's channel then.
     fn report(&mut self, over: bool) -> Option<tokio::sync::oneshot::Receiver<Answer>> {
-        let status = status::status(&self.pod, &self.lives, self.circumstances(), over, &self.node);
+        let circumstances = self.circumstances(self.shared.fence.standing());
+        let status = status::status(&self.pod, &self.lives, circumstances, over, &self.node);
         let mut hasher = DefaultHasher::new();
         status.encode_to_vec().hash(&mut hasher);
         let hash = hasher.finish();
@@ -289,8 +314,10 @@ impl Worker {
             self.forget().await;
             return Some(Finished::Gone);
         }
-        let was_terminal = self.pod.status.as_ref().is_some_and(|status| is_terminal(&status.phase));
-        let answer = if was_terminal && self.reported.is_none() { None } else { self.report(true) };
+        let ended = self.pod.status.as_ref().filter(|status| is_terminal(&status.phase));
+        // What was given up with this node takes no further status.
+        let silent = ended.is_some_and(|status| self.reported.is_none() || status.reason == NODE_LOST);
+        let answer = if silent { None } else { self.report(true) };
         if let Some(answer) = answer
             && answered(answer).await == Answer::Gone
         {

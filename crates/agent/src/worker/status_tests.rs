@@ -1,6 +1,8 @@
+use api::fence::NODE_UNREACHABLE;
 use proto::core_v1::{Container, PodCondition, PodSpec};
 use proto::meta_v1::ObjectMeta;
 
+use super::super::decide::Fence;
 use super::*;
 
 fn at(seconds: i64) -> DateTime<Utc> {
@@ -49,7 +51,7 @@ fn running() -> Life {
 
 fn of(pod: &Pod, lives: &[Life], over: bool) -> PodStatus {
     let node = NodeFacts { ip: "10.0.0.1".into(), runtime: "process" };
-    status(pod, lives, Circumstances { now: at(9), since: at(0) }, over, &node)
+    status(pod, lives, Circumstances { now: at(9), since: at(0), fence: Fence::NONE }, over, &node)
 }
 
 fn verdict<'a>(status: &'a PodStatus, name: &str) -> (&'a str, &'a str, &'a str) {
@@ -131,6 +133,18 @@ fn a_condition_that_holds_on_keeps_its_time() {
     let mut pod = pod("Never", &[], &["a"]);
     pod.status = Some(of(&pod, &[running()], false));
     let node = NodeFacts::default();
-    let later = status(&pod, &[running()], Circumstances { now: at(99), since: at(0) }, false, &node);
+    let later =
+        status(&pod, &[running()], Circumstances { now: at(99), since: at(0), fence: Fence::NONE }, false, &node);
     assert!(later.conditions.iter().all(|condition| condition.last_transition_time != Some(to_time(at(99)))));
+}
+
+#[test]
+fn an_end_by_the_fence_is_a_disruption() {
+    let fenced = Exit { reason: NODE_UNREACHABLE.into(), ..exit(137) };
+    let life = Life { starts: 1, current: Some(Run::Exited(fenced)), ..Life::default() };
+    let status = of(&pod("Never", &[], &["a"]), std::slice::from_ref(&life), true);
+    assert_eq!(verdict(&status, "DisruptionTarget").0, "True");
+    assert_eq!(status.phase, "Failed");
+    let restarts = of(&pod("OnFailure", &[], &["a"]), &[life], false);
+    assert!(restarts.conditions.iter().all(|condition| condition.r#type != "DisruptionTarget"), "it goes on");
 }

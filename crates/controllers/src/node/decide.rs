@@ -4,56 +4,75 @@
 //! conditions first, then the taints that they call for, then the Pods.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::condition;
+use api::fence::UNREACHABLE;
 use api::meta::Object;
 use api::proto::core_v1::{Node, NodeCondition, Taint};
+use api::proto::meta_v1::ObjectMeta;
 use api::taint::{NO_EXECUTE, NO_SCHEDULE, UNSCHEDULABLE};
 use api::time;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::eviction;
 use crate::plan::{EventDraft, Plan, Write, reference};
 use crate::pod_view::PodView;
 
-/// A node that gave no sign of life for so long is silent; an agent renews its Lease every 10 s.
-pub const SILENT_AFTER: TimeDelta = TimeDelta::seconds(50);
-
-pub const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 pub const NOT_READY: &str = "node.kubernetes.io/not-ready";
 
 /// The conditions that nobody can vouch for while the agent is silent.
 const VOUCHED: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
 
+/// How long is told by the observer's own clock: none of these hangs on a wall clock.
 pub struct Snapshot {
+    pub name: String,
     /// `None`: Pods name it, but it isn't registered.
     pub node: Option<Arc<Node>>,
     /// The Pods on it, where any may have to go.
     pub pods: Vec<Arc<PodView>>,
-    /// When this process last saw a sign of life.
-    pub heard: Option<DateTime<Utc>>,
-    pub absent_since: Option<DateTime<Utc>>,
-    pub leading_since: DateTime<Utc>,
+    /// Its Lease (namespace, name, uid, resourceVersion) as it was when `silent_for` was last set back.
+    pub lease: Option<ObjectMeta>,
+    /// Since the last sign of life, as far as this process could have heard one; of a node that isn't registered, since that
+    /// was noticed.
+    pub silent_for: Duration,
+    /// After so long it counts as unreachable.
+    pub grace: Duration,
+    /// Most nodes are silent.
+    pub frozen: bool,
+    /// Since that was last so.
+    pub trusted_for: Duration,
+    /// For what is written.
     pub now: DateTime<Utc>,
+}
+
+impl Snapshot {
+    pub fn is_silent(&self) -> bool {
+        self.silent_for >= self.grace
+    }
 }
 
 pub fn decide(snapshot: &Snapshot) -> Plan {
     let Some(node) = &snapshot.node else { return eviction::of_absent_node(snapshot) };
-    let heard = [snapshot.heard, node.created_at(), Some(snapshot.leading_since)].into_iter().flatten().max();
-    let silent_at = heard.unwrap_or(snapshot.now) + SILENT_AFTER;
-    let silent = silent_at <= snapshot.now;
-    if silent && let Some(plan) = doubt(node, snapshot.now) {
+    if snapshot.is_silent()
+        && let Some(plan) = doubt(node, snapshot.now)
+    {
         return plan;
     }
     if let Some(plan) = taint(node, snapshot.now) {
         return plan;
     }
     let mut plan = eviction::of_node(node, snapshot);
-    if !silent {
-        let check = (silent_at - snapshot.now).to_std().unwrap_or_default();
+    if !snapshot.is_silent() {
+        let check = snapshot.grace - snapshot.silent_for;
         plan.requeue_after = Some(plan.requeue_after.map_or(check, |after| after.min(check)));
     }
     plan
+}
+
+/// Whether so many of the nodes are silent that it is hardly their fault: all, or more than two and most.
+pub fn most_are_silent(silent: usize, all: usize) -> bool {
+    silent > 0 && (silent == all || (silent > 2 && silent * 100 >= all * 55))
 }
 
 /// Sets the conditions of a silent node to Unknown; `None`: they are.
@@ -92,7 +111,7 @@ fn doubt(node: &Node, now: DateTime<Utc>) -> Option<Plan> {
     Some(Plan {
         writes: vec![Write::update_status(doubted)],
         events: vec![event],
-        requeue_after: Some(std::time::Duration::ZERO),
+        requeue_after: Some(Duration::ZERO),
         ..Plan::nothing("the node is silent")
     })
 }
@@ -132,7 +151,7 @@ fn taint(node: &Node, now: DateTime<Utc>) -> Option<Plan> {
     }
     changed.then(|| Plan {
         writes: vec![Write::update(tainted)],
-        requeue_after: Some(std::time::Duration::ZERO),
+        requeue_after: Some(Duration::ZERO),
         ..Plan::nothing("its taints follow its conditions")
     })
 }

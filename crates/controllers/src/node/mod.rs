@@ -1,27 +1,29 @@
 //! Nodes: who is silent, and what becomes of the Pods of a node that is lost or tainted.
 //!
 //! ```text
-//!  Lease not renewed for 50 s -> Ready Unknown -> taints unreachable:NoSchedule and :NoExecute (since t)
+//!  Lease not renewed for `grace` -> Ready Unknown -> taints unreachable:NoSchedule and :NoExecute
 //!     a Pod there tolerates that for S seconds (300 unless it says otherwise; no limit: for ever)
-//!     t ------------------ t + S ------------------- t + S + margin
-//!                          agent and shim have       the Pod is Failed here, and its Job may replace it:
-//!                          ended it by themselves    it can't be alive any more (design D7)
+//!     last renewal ---- + S ------------------------ + grace + S + margin
+//!                       agent and shim have          the Pod is Failed here, and its Job may replace it:
+//!                       ended it by themselves       it can't be alive any more (design D7, api::fence)
 //! ```
 //!
-//! Silence is measured by when this process saw a renewal, never by the node's clock; and a new leader starts all clocks
-//! anew, for it doesn't know what was missed. A node that is reachable but tainted `NoExecute` ends its Pods itself: they
-//! are deleted as by a user.
+//! Silence is measured by when this process saw a renewal, never by the node's clock, and anew whenever it could have missed
+//! one. What it concludes is committed only if the store knows of no later renewal either. While most nodes look lost, nothing is
+//! concluded at all. A node that is reachable but tainted `NoExecute` ends its Pods itself: they are deleted as by a user.
 
+mod clocks;
 mod decide;
 mod eviction;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use api::condition;
 use api::meta::Object;
 use api::proto::coordination_v1::Lease;
 use api::proto::core_v1::Node;
+use api::proto::meta_v1::ObjectMeta;
 use chrono::{DateTime, Utc};
 use client::WorkQueue;
 use client::informer::Change;
@@ -32,47 +34,51 @@ use crate::informers::{Informers, NODE, NODE_LEASES};
 use crate::plan::Plan;
 use crate::pod_view::PodView;
 
+use clocks::{Clocks, Moment};
 pub use decide::{Snapshot, decide};
+
+/// How long a node may be silent before it counts as unreachable, unless the user says otherwise; an agent renews its Lease
+/// every 10 s.
+pub const GRACE: Duration = Duration::from_secs(50);
 
 pub struct Nodes {
     informers: Arc<Informers>,
     clocks: Arc<Mutex<Clocks>>,
-}
-
-/// When this process saw what.
-#[derive(Default)]
-struct Clocks {
-    /// The last sign of life of each node.
-    heard: HashMap<String, DateTime<Utc>>,
-    /// Since when Pods are bound to a node that isn't registered.
-    absent: HashMap<String, DateTime<Utc>>,
-    /// Since when this process decides.
-    leading: DateTime<Utc>,
+    grace: Duration,
 }
 
 impl Nodes {
-    /// A node is looked at when it changes, when it is heard again, and when a Pod comes to a node that is lost.
-    pub fn start(informers: &Arc<Informers>, queue: WorkQueue<String>) -> Self {
+    /// A node is looked at when it changes, when it is heard again, and when a Pod comes to a node that is lost. After `grace`
+    /// without a sign of life it counts as unreachable.
+    pub fn start(informers: &Arc<Informers>, queue: WorkQueue<String>, grace: Duration) -> Self {
         let clocks = Arc::new(Mutex::new(Clocks::default()));
+        stay_awake(&clocks);
         let (wake, heard) = (queue.clone(), clocks.clone());
         informers.nodes.on_change(move |change: &Change<Node>| {
-            if heartbeat(change.old.as_deref()) != heartbeat(change.new.as_deref()) {
-                heard.lock().heard.insert(change.key.to_string(), Utc::now());
+            let mut clocks = heard.lock();
+            match &change.new {
+                None => clocks.forget(&change.key),
+                Some(_) => clocks.not_absent(&change.key),
             }
-            if change.new.is_none() {
-                heard.lock().heard.remove(&*change.key);
+            let is_sign = change.old.is_none() || heartbeat(change.old.as_deref()) != heartbeat(change.new.as_deref());
+            if change.new.is_some() && is_sign {
+                clocks.hear(&change.key, moment());
             }
+            drop(clocks);
             wake.add(change.key.to_string());
         });
         let (wake, heard) = (queue.clone(), clocks.clone());
         informers.leases.on_change(move |change: &Change<Lease>| {
-            let Some(lease) = change.new.as_ref().filter(|lease| lease.namespace() == NODE_LEASES) else { return };
-            if renewal(change.old.as_deref()) == renewal(Some(lease)) {
+            let Some(lease) = change.new.as_ref().or(change.old.as_ref()) else { return };
+            if lease.namespace() != NODE_LEASES {
                 return;
             }
-            let now = Utc::now();
-            let before = heard.lock().heard.insert(lease.name().to_owned(), now);
-            if before.is_some_and(|before| now - before > decide::SILENT_AFTER) {
+            let mut clocks = heard.lock();
+            clocks.lease(lease.name(), change.new.as_ref().map(|lease| seen(lease)));
+            if change.new.is_none() || renewal(change.old.as_deref()) == renewal(change.new.as_deref()) {
+                return;
+            }
+            if clocks.hear(lease.name(), moment()) > grace {
                 wake.add(lease.name().to_owned());
             }
         });
@@ -88,7 +94,14 @@ impl Nodes {
                 queue.add(pod.node.clone());
             }
         });
-        Self { informers: Arc::clone(informers), clocks }
+        Self { informers: Arc::clone(informers), clocks, grace }
+    }
+
+    /// Whether most nodes are silent; asked only where one is.
+    fn is_frozen(&self, clocks: &Clocks, now: Moment) -> bool {
+        let nodes = self.informers.nodes.keys();
+        let silent = nodes.iter().filter(|node| clocks.silent_for(node, now) >= self.grace).count();
+        decide::most_are_silent(silent, nodes.len())
     }
 }
 
@@ -101,25 +114,51 @@ impl Controller for Nodes {
         let node = self.informers.nodes.get("", key);
         let evicts = node.as_ref().is_none_or(|node| eviction::evicts(node));
         let pods = if evicts { self.informers.pods.by_index(NODE, key) } else { Vec::new() };
+        let at = moment();
         let mut clocks = self.clocks.lock();
-        let absent_since = match &node {
-            None if !pods.is_empty() => Some(*clocks.absent.entry(key.to_owned()).or_insert(now)),
-            _ => {
-                clocks.absent.remove(key);
-                None
-            }
+        clocks.wake(at);
+        let silent_for = match &node {
+            None if !pods.is_empty() => clocks.absent_for(key, at),
+            None => Duration::ZERO,
+            Some(_) => clocks.silent_for(key, at),
         };
-        let heard = clocks.heard.get(key).copied();
-        let snapshot = Snapshot { node, pods, heard, absent_since, leading_since: clocks.leading, now };
+        if node.is_some() || pods.is_empty() {
+            clocks.not_absent(key);
+        }
+        let frozen = node.is_some() && !pods.is_empty() && silent_for >= self.grace && self.is_frozen(&clocks, at);
+        if frozen {
+            clocks.freeze(at);
+        }
+        // Not the informer's: that may hold a renewal already which the clock is about to hear of.
+        let (lease, trusted_for) = (clocks.lease_of(key), clocks.trusted_for(at));
         drop(clocks);
-        decide(&snapshot)
+        let (name, grace) = (key.to_owned(), self.grace);
+        decide(&Snapshot { name, node, pods, lease, silent_for, grace, frozen, trusted_for, now })
     }
 
-    fn took_over(&self, now: DateTime<Utc>) {
-        let mut clocks = self.clocks.lock();
-        clocks.leading = now;
-        clocks.absent.clear();
+    fn took_over(&self, _now: DateTime<Utc>) {
+        self.clocks.lock().begin(moment());
     }
+}
+
+/// Now, by this process's monotonic clock.
+fn moment() -> Moment {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    BEGAN.elapsed()
+}
+
+/// Lets the clocks notice when this process does not run.
+fn stay_awake(clocks: &Arc<Mutex<Clocks>>) {
+    let clocks = Arc::downgrade(clocks);
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while let Some(clocks) = clocks.upgrade() {
+            clocks.lock().wake(moment());
+            drop(clocks);
+            ticks.tick().await;
+        }
+    });
 }
 
 /// When the agent wrote the node's status; what this controller wrote is no sign of life.
@@ -127,6 +166,18 @@ fn heartbeat(node: Option<&Node>) -> Option<(Option<i64>, Option<i32>)> {
     let ready =
         condition::find(&node?.status.as_ref()?.conditions, "Ready").filter(|ready| ready.status != "Unknown")?;
     ready.last_heartbeat_time.as_ref().map(|time| (time.seconds, time.nanos))
+}
+
+/// What a precondition refers to it by.
+fn seen(lease: &Lease) -> ObjectMeta {
+    let metadata = lease.metadata.clone().unwrap_or_default();
+    ObjectMeta {
+        namespace: metadata.namespace,
+        name: metadata.name,
+        uid: metadata.uid,
+        resource_version: metadata.resource_version,
+        ..Default::default()
+    }
 }
 
 fn renewal(lease: Option<&Lease>) -> Option<(Option<i64>, Option<i32>)> {
