@@ -383,6 +383,26 @@ impl Members {
         (self.leader() + 1) % self.count()
     }
 
+    /// Waits until all members hold the same content at the same revision, by their own hashes; the hash.
+    #[track_caller]
+    pub fn agree(&self) -> u32 {
+        let asked = self.stores();
+        eventually(LEADER_WITHIN, || {
+            let hashes = block_on(async {
+                let mut hashes = Vec::new();
+                for (url, identity) in &asked {
+                    let answer =
+                        StoreClient::new(url, identity).hash_kv(0).await.map_err(|status| status.to_string())?;
+                    let revision = answer.header.map_or(0, |header| header.revision);
+                    hashes.push((revision, answer.compact_revision, answer.hash));
+                }
+                Ok::<_, String>(hashes)
+            })?;
+            let first = hashes[0];
+            if hashes.iter().all(|hash| *hash == first) { Ok(first.2) } else { Err(format!("hashes {hashes:x?}")) }
+        })
+    }
+
     /// Runs the pinned etcdctl against these members.
     pub fn etcdctl(&self, of: impl IntoIterator<Item = usize>, args: &[&str]) -> Ran {
         let endpoints: Vec<String> = of.into_iter().map(|index| self.client_url(index)).collect();
