@@ -86,6 +86,11 @@ impl Agents {
         self.nodes.lock().get(node).is_some_and(|agent| agent.strong_count() > 0)
     }
 
+    /// For how many nodes some agent speaks.
+    pub fn connected(&self) -> usize {
+        self.nodes.lock().values().filter(|agent| agent.strong_count() > 0).count()
+    }
+
     /// Reads a container's output from the agent of its node.
     ///
     /// # Errors

@@ -40,8 +40,8 @@ pub(crate) struct Elections {
 }
 
 impl Elections {
-    pub(crate) fn new(caches: Arc<Caches>, storage: Arc<Storage>) -> Self {
-        let committer = Committer::new(storage.clone());
+    pub(crate) fn new(caches: Arc<Caches>, committer: Committer) -> Self {
+        let storage = committer.storage().clone();
         Elections { caches, storage, committer, leases: Mutex::default() }
     }
 

@@ -17,6 +17,7 @@ pub mod context;
 mod election;
 pub mod grpc;
 mod keys;
+mod metrics;
 pub mod object;
 pub mod registry;
 pub mod rest;
@@ -25,5 +26,6 @@ pub mod storage;
 mod strategy;
 mod tls;
 
+pub use metrics::SharedRegistry;
 pub use server::{Config, Error, Ready, TlsFiles, run};
 pub use storage::StoreEndpoint;

@@ -14,8 +14,9 @@ use crate::agents::Agents;
 use crate::auth::{Authenticator, Authorizer, KeyError, ServiceAccountKeys, TokenFile, TokenFileError};
 use crate::cache::{self, Caches};
 use crate::commit::Committer;
+use crate::metrics::{self, Gauges, Metrics, SharedRegistry};
 use crate::registry::{EventLease, Registry};
-use crate::storage::{ConnectError, Storage, StoreEndpoint};
+use crate::storage::{ConnectError, Storage, StoreEndpoint, discovery};
 use crate::{bootstrap, compactor, connection, grpc, rest, tls};
 
 /// How an API server is set up.
@@ -35,8 +36,8 @@ pub struct Config {
     pub insecure_admin: bool,
     /// `gitVersion` of `/version`, e.g. `v1.36.0+raftsman.0.1.0`.
     pub version: String,
-    /// Serves `/metrics` here too, in plaintext and to everybody who reaches it.
-    pub metrics: Option<TcpListener>,
+    /// Where metrics are kept; `/metrics` shows all that it holds, of other boxes of the process too.
+    pub metrics: SharedRegistry,
     /// Told once the port answers.
     pub ready: Option<oneshot::Sender<Ready>>,
 }
@@ -106,8 +107,9 @@ pub async fn run(
         Some(path) => ServiceAccountKeys::open(path)?,
         None => ServiceAccountKeys::ephemeral()?,
     });
-    let storage = Arc::new(Storage::connect(&config.store)?);
-    let caches = Caches::start(storage.clone());
+    let metrics = Metrics::register(&mut config.metrics.lock());
+    let storage = Arc::new(Storage::connect(&config.store, metrics.store.clone())?);
+    let caches = Caches::start(storage.clone(), metrics.watches.clone());
     let authenticator = Arc::new(Authenticator {
         caches: caches.clone(),
         tokens: TokenFile::open(config.tokens.as_deref())?,
@@ -116,7 +118,7 @@ pub async fn run(
     });
     let registry = Arc::new(Registry {
         caches: caches.clone(),
-        committer: Committer::new(storage.clone()),
+        committer: Committer::new(storage.clone(), metrics.store),
         authorizer: Authorizer,
         keys,
         event_lease: EventLease::default(),
@@ -124,16 +126,16 @@ pub async fn run(
         agents: Arc::new(Agents::default()),
         version: std::mem::take(&mut config.version),
     });
-    let requests = Arc::new(rest::Requests::default());
-    let router = rest::router(registry.clone(), requests.clone()).merge(grpc::router(&registry)?);
+    config.metrics.lock().register_collector(Box::new(Gauges::of(Arc::downgrade(&registry))));
+    let counted = axum::middleware::from_fn_with_state(metrics.rpcs, metrics::count_rpc);
+    let router = rest::router(registry.clone(), metrics.requests, config.metrics.clone());
+    let router = router.merge(grpc::router(&registry)?.layer(counted));
 
     // Aborted when this function returns.
     let mut tasks = JoinSet::new();
+    tasks.spawn(discovery::run(storage.clone(), config.store.discover));
     tasks.spawn(cache::feed(caches.clone(), storage.clone()));
     tasks.spawn(compactor::run(storage, compactor::INTERVAL));
-    if let Some(listener) = config.metrics.take() {
-        tasks.spawn(serve_metrics(listener, rest::metrics_router(requests)));
-    }
     tasks.spawn(announce(registry, address, config.ready.take()));
     let listen = connection::Listen { listener, acceptor, router, authenticator, everybody: config.insecure_admin };
     let stop = async move {
@@ -142,12 +144,6 @@ pub async fn run(
     };
     connection::serve(listen, stop, DRAIN).await;
     Ok(())
-}
-
-async fn serve_metrics(listener: TcpListener, router: axum::Router) {
-    if let Err(error) = axum::serve(listener, router).await {
-        tracing::error!(%error, "metrics are no longer served on their own port");
-    }
 }
 
 /// Makes the first objects, then tells that the server is ready.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use prost::Message;
-use tonic::Code;
 
 use proto::RootList;
 use proto::meta_v1::{DeleteOptions, ListMeta};
@@ -24,8 +23,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A handle to the API; clones share its connections.
 ///
-/// Reads are tried on each server before they fail. A write is sent once: when its answer is lost, its outcome is unknown, and
-/// the caller must look again (which is why every write of a controller carries a precondition).
+/// Reads are tried on each server before they fail, and so is a write that could not even be sent. A write that was sent is
+/// not repeated: when its answer is lost, its outcome is unknown, and the caller must look again (which is why every write of
+/// a controller carries a precondition).
 #[derive(Clone)]
 pub struct Client {
     servers: Arc<Servers>,
@@ -80,6 +80,11 @@ impl Client {
     /// The server that calls go to now.
     pub fn server(&self) -> &Server {
         self.servers.current()
+    }
+
+    /// `failed` does not serve, or not in time: calls go to another one from now on.
+    pub fn move_on(&self, failed: &Server) {
+        self.servers.move_on(failed);
     }
 
     pub async fn get<K: Resource>(&self, namespace: &str, name: &str) -> Result<K, Error> {
@@ -145,21 +150,30 @@ impl Client {
         Q: Message + Clone + Default + 'static,
         A: Message + Default + 'static,
     {
+        self.call_while(path, request, Error::is_servers_fault).await
+    }
+
+    /// A call that is sent once; a server that it can't even be sent to is left for the next.
+    pub(crate) async fn call<Q, A>(&self, path: PathAndQuery, request: Q) -> Result<A, Error>
+    where
+        Q: Message + Clone + Default + 'static,
+        A: Message + Default + 'static,
+    {
+        self.call_while(path, request, Error::is_unsent).await
+    }
+
+    /// Tries server after server, each once, while the failure is one that `again` says yes to.
+    async fn call_while<Q, A>(&self, path: PathAndQuery, request: Q, again: fn(&Error) -> bool) -> Result<A, Error>
+    where
+        Q: Message + Clone + Default + 'static,
+        A: Message + Default + 'static,
+    {
         for _ in 1..self.servers.all().len() {
-            match self.call(path.clone(), request.clone()).await {
-                Err(Error::Transport { .. }) => {}
+            match self.call_on(self.servers.current(), path.clone(), request.clone()).await {
+                Err(error) if again(&error) => {}
                 answer => return answer,
             }
         }
-        self.call(path, request).await
-    }
-
-    /// A call that is sent once.
-    pub(crate) async fn call<Q, A>(&self, path: PathAndQuery, request: Q) -> Result<A, Error>
-    where
-        Q: Message + Default + 'static,
-        A: Message + Default + 'static,
-    {
         self.call_on(self.servers.current(), path, request).await
     }
 
@@ -201,9 +215,8 @@ impl Client {
     }
 
     fn failed(&self, server: &Server, status: tonic::Status) -> Error {
-        let unreachable = matches!(status.code(), Code::Unavailable | Code::Unknown | Code::DeadlineExceeded);
         let error = Error::from_grpc(&server.url, status);
-        if unreachable && error.is_unreachable() {
+        if error.is_servers_fault() {
             self.servers.move_on(server);
         }
         error

@@ -203,15 +203,19 @@ impl Client {
             let count = groups.len();
             let request = CommitRequest { groups, ..Default::default() };
             let path = http::uri::PathAndQuery::from_static("/raftsman.v1.CommitService/Commit");
+            let server = self.server().clone();
             match self.call::<_, CommitResponse>(path, request).await {
                 Ok(answer) if answer.groups.len() == count => {
+                    if answer.groups.iter().any(|group| group.error.as_ref().is_some_and(is_stores_fault)) {
+                        self.move_on(&server);
+                    }
                     results.extend(answer.groups.into_iter().map(|result| decode(result, answer.revision)));
                 }
                 Ok(answer) => {
                     let error = format!("{count} groups were sent, {} answered", answer.groups.len());
                     results.extend((0..count).map(|_| GroupResult::Unknown { error: error.clone() }));
                 }
-                Err(Error::Api { status }) => {
+                Err(Error::Api { status }) if !is_stores_fault(&status) => {
                     results.extend((0..count).map(|_| GroupResult::Refused { status: status.clone(), failed: None }));
                 }
                 Err(error) => {
@@ -241,10 +245,16 @@ fn encode(group: Group) -> Result<wire::Group, Error> {
 fn decode(result: wire::GroupResult, revision: i64) -> GroupResult {
     match result.error {
         None => GroupResult::Committed { revision },
+        Some(status) if is_stores_fault(&status) => GroupResult::Unknown { error: status.message },
         Some(status) => {
             GroupResult::Refused { status: Box::new(status), failed: usize::try_from(result.failed_index).ok() }
         }
     }
+}
+
+/// The API server has no answer of its store, which may have taken the writes all the same.
+pub(crate) fn is_stores_fault(status: &Status) -> bool {
+    matches!(status.code, 503 | 504)
 }
 
 /// Cuts a list of groups into Commits, each within the limits, keeping the order.
@@ -287,6 +297,17 @@ mod tests {
         assert_eq!(sizes(&split((0..5).map(|_| group(400_000)).collect())), [2, 2, 1]);
         assert_eq!(sizes(&split(vec![group(1), group(3_000_000), group(1)])), [1, 1, 1]);
         assert!(split(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn an_answer_that_the_store_did_not_give_is_none() {
+        let failed = |code| {
+            let status = Status { code, message: "etcdserver: leader changed".into(), ..Default::default() };
+            decode(wire::GroupResult { error: Some(status), ..Default::default() }, 0)
+        };
+        assert!(matches!(failed(503), GroupResult::Unknown { .. }));
+        assert!(matches!(failed(504), GroupResult::Unknown { .. }));
+        assert!(matches!(failed(409), GroupResult::Refused { .. }));
     }
 
     #[test]

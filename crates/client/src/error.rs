@@ -2,6 +2,7 @@
 
 use prost::Message;
 use proto::meta_v1::Status;
+use tonic::Code;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,30 @@ impl Error {
         matches!(self, Error::Transport { .. })
     }
 
+    /// Another server may do better: this one could not be reached, or it can't reach the store.
+    pub(crate) fn is_servers_fault(&self) -> bool {
+        match self {
+            Error::Transport { status, .. } => {
+                matches!(status.code(), Code::Unavailable | Code::Unknown | Code::DeadlineExceeded | Code::Cancelled)
+            }
+            Error::Api { status } => crate::commit::is_stores_fault(status),
+            Error::Config(_) | Error::Limit(_) => false,
+        }
+    }
+
+    /// No connection could be made, so nothing was sent.
+    pub(crate) fn is_unsent(&self) -> bool {
+        let Error::Transport { status, .. } = self else { return false };
+        let mut source = std::error::Error::source(&**status);
+        while let Some(error) = source {
+            if error.is::<tonic::ConnectError>() {
+                return true;
+            }
+            source = error.source();
+        }
+        false
+    }
+
     pub(crate) fn timeout(server: &str) -> Error {
         let status = Box::new(tonic::Status::deadline_exceeded("no answer in time"));
         Error::Transport { server: server.to_owned(), status }
@@ -73,16 +98,16 @@ impl Error {
 }
 
 /// The reason that stands for a code by which a server answers; None where it may be that none did.
-fn answered(code: tonic::Code) -> Option<&'static str> {
+fn answered(code: Code) -> Option<&'static str> {
     match code {
-        tonic::Code::InvalidArgument => Some("BadRequest"),
-        tonic::Code::NotFound => Some("NotFound"),
-        tonic::Code::AlreadyExists => Some("AlreadyExists"),
-        tonic::Code::PermissionDenied => Some("Forbidden"),
-        tonic::Code::Unauthenticated => Some("Unauthorized"),
-        tonic::Code::Aborted | tonic::Code::FailedPrecondition => Some("Conflict"),
-        tonic::Code::OutOfRange => Some("Expired"),
-        tonic::Code::Unimplemented => Some("MethodNotAllowed"),
+        Code::InvalidArgument => Some("BadRequest"),
+        Code::NotFound => Some("NotFound"),
+        Code::AlreadyExists => Some("AlreadyExists"),
+        Code::PermissionDenied => Some("Forbidden"),
+        Code::Unauthenticated => Some("Unauthorized"),
+        Code::Aborted | Code::FailedPrecondition => Some("Conflict"),
+        Code::OutOfRange => Some("Expired"),
+        Code::Unimplemented => Some("MethodNotAllowed"),
         _ => None,
     }
 }
@@ -134,7 +159,7 @@ mod tests {
             value: status.encode_to_vec().into(),
         };
         let details = RpcStatus { details: vec![detail] }.encode_to_vec();
-        let error = Error::from_grpc("x", tonic::Status::with_details(tonic::Code::Aborted, "stale", details.into()));
+        let error = Error::from_grpc("x", tonic::Status::with_details(Code::Aborted, "stale", details.into()));
         assert!(error.is_conflict());
         assert_eq!(error.to_string(), "stale");
     }

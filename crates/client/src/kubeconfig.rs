@@ -84,8 +84,9 @@ struct Context {
     namespace: Option<String>,
 }
 
-/// Reads `path` and follows its current context. Several servers may stand in `server`, separated by commas (Raftsman's own
-/// extension; kubectl's files have one).
+/// Reads `path` and follows its current context. Where other contexts of the same user lead to clusters of the same
+/// authority, these are further servers of the same control plane: `raftsman pki create` writes one for each member. Several
+/// servers may also stand in `server`, separated by commas (Raftsman's own extension; kubectl's files have one).
 pub(crate) fn read(path: &Path) -> Result<Config, KubeconfigError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| KubeconfigError::Read { path: path.to_owned(), source })?;
@@ -98,16 +99,15 @@ fn parse(text: &str, path: &Path) -> Result<Config, KubeconfigError> {
     let reader = Reader { path, folder: path.parent().unwrap_or(Path::new(".")) };
     let context = file.contexts.iter().find(|context| context.name == file.current_context);
     let context = &context.ok_or_else(|| reader.incomplete(format!("no context {:?}", file.current_context)))?.context;
-    let cluster = file.clusters.iter().find(|cluster| cluster.name == context.cluster);
-    let cluster = &cluster.ok_or_else(|| reader.incomplete(format!("no cluster {:?}", context.cluster)))?.cluster;
+    let cluster = file.cluster(&context.cluster);
+    let cluster = cluster.ok_or_else(|| reader.incomplete(format!("no cluster {:?}", context.cluster)))?;
     let user = file.users.iter().find(|user| user.name == context.user);
     let user = &user.ok_or_else(|| reader.incomplete(format!("no user {:?}", context.user)))?.user;
 
     if cluster.insecure_skip_tls_verify {
         return Err(reader.incomplete("insecure-skip-tls-verify is not supported; give certificate-authority"));
     }
-    let servers: Vec<String> =
-        cluster.server.split(',').map(str::trim).filter(|server| !server.is_empty()).map(str::to_owned).collect();
+    let servers = file.servers(context, cluster);
     if servers.is_empty() {
         return Err(reader.incomplete(format!("cluster {:?} has no server", context.cluster)));
     }
@@ -119,6 +119,31 @@ fn parse(text: &str, path: &Path) -> Result<Config, KubeconfigError> {
         server_name: cluster.tls_server_name.clone(),
         namespace: context.namespace.clone().filter(|namespace| !namespace.is_empty()),
     })
+}
+
+impl File {
+    fn cluster(&self, name: &str) -> Option<&Cluster> {
+        self.clusters.iter().find(|cluster| cluster.name == name).map(|named| &named.cluster)
+    }
+
+    /// The servers of the context's cluster, then those of the clusters that are the same by authority and user.
+    fn servers(&self, context: &Context, cluster: &Cluster) -> Vec<String> {
+        let same_user = self.contexts.iter().filter(|other| other.context.user == context.user);
+        let others = same_user.filter_map(|other| self.cluster(&other.context.cluster));
+        let others = others.filter(|other| {
+            let data = &other.certificate_authority_data;
+            data.as_ref().is_some_and(|data| !data.is_empty()) && *data == cluster.certificate_authority_data
+        });
+        let mut servers: Vec<String> = Vec::new();
+        for cluster in std::iter::once(cluster).chain(others) {
+            for server in cluster.server.split(',').map(str::trim).filter(|server| !server.is_empty()) {
+                if !servers.iter().any(|known| known == server) {
+                    servers.push(server.to_owned());
+                }
+            }
+        }
+        servers
+    }
 }
 
 struct Reader<'a> {
@@ -206,6 +231,25 @@ users:
         assert_eq!(config.ca.as_deref(), Some(b"---\n".as_slice()));
         assert_eq!(config.namespace.as_deref(), Some("batch"));
         assert!(matches!(config.identity, Identity::Token(token) if token == "secret"));
+    }
+
+    #[test]
+    fn contexts_of_one_user_and_authority_are_one_control_plane() {
+        let cluster = |name: &str, authority: &str| {
+            format!(
+                "- name: {name}\n  cluster: {{server: 'https://{name}:6443', certificate-authority-data: {authority}}}\n"
+            )
+        };
+        let context =
+            |name: &str, user: &str| format!("- name: {name}\n  context: {{cluster: {name}, user: {user}}}\n");
+        let text = format!(
+            "current-context: b\nclusters:\n{}contexts:\n{}users:\n- name: admin\n  user: {{token: x}}\n",
+            [cluster("a", "LS0tCg=="), cluster("b", "LS0tCg=="), cluster("c", "LS0tCg=="), cluster("d", "b3RoZXI=")]
+                .concat(),
+            [context("a", "admin"), context("b", "admin"), context("c", "somebody"), context("d", "admin")].concat(),
+        );
+        let config = parse(&text, Path::new("/x/config")).unwrap();
+        assert_eq!(config.servers, ["https://b:6443", "https://a:6443"]);
     }
 
     #[test]

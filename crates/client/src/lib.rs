@@ -16,6 +16,7 @@ pub mod queue;
 pub mod recorder;
 pub mod resource;
 pub mod servers;
+pub mod version;
 pub mod watch;
 mod wire;
 
@@ -26,6 +27,9 @@ pub use config::{Config, Identity};
 pub use error::Error;
 pub use informer::Informer;
 pub use object::Storable;
-pub use queue::WorkQueue;
+pub use queue::{QueueMetrics, WorkQueue};
 pub use recorder::{EventDraft, Recorder};
 pub use resource::Resource;
+
+/// Where a process keeps its metrics; what is registered stays until the process ends.
+pub type SharedRegistry = std::sync::Arc<parking_lot::Mutex<prometheus_client::registry::Registry>>;

@@ -11,10 +11,11 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use crate::config::{Config, Identity};
 use crate::error::Error;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A dead peer is noticed after interval + timeout, also by a watch that is silent.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server that does not answer within this is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A dead peer is noticed after interval + timeout, also by a watch that is silent. Nodes' leases and claims live longer.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(4);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(4);
 /// HTTP/2's default window of 64 KiB would make a list of 10,000 Pods wait for many round trips.
 const STREAM_WINDOW_BYTES: u32 = 2 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;

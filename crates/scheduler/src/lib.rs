@@ -19,6 +19,7 @@ pub mod cluster;
 pub mod decide;
 pub mod diagnosis;
 pub mod filter;
+mod metrics;
 pub mod node;
 pub mod pending;
 pub mod pod;
@@ -26,7 +27,7 @@ pub mod resources;
 pub mod score;
 mod service;
 
-use client::Client;
+use client::{Client, SharedRegistry};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +41,8 @@ pub struct Config {
     pub holder: String,
     /// While true, the claim is taken from whoever holds it (design D4).
     pub prefer: watch::Receiver<bool>,
+    /// Where metrics are kept.
+    pub metrics: SharedRegistry,
     /// Told when all that is needed is known here; leading or standing by.
     pub ready: Option<oneshot::Sender<()>>,
 }

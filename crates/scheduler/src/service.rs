@@ -1,7 +1,7 @@
 //! The loop: owns the state, hears changes, decides, hands passes to `act`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::proto::core_v1::{Node, Pod};
 use chrono::Utc;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::act::{self, Outcome};
 use crate::cluster::Cluster;
 use crate::decide;
+use crate::metrics::Metrics;
 use crate::pending::{Pending, WaitingPod};
 use crate::pod::{SeenPod, Stage, UNFINISHED};
 use crate::{CLAIM, Config};
@@ -59,15 +60,17 @@ pub(crate) struct Service {
     cluster: Cluster,
     pending: Pending,
     passes: JoinSet<Outcome>,
+    metrics: Metrics,
 }
 
 impl Service {
     pub(crate) fn start(config: Config, shutdown: CancellationToken) -> Self {
-        let Config { client, holder, prefer, ready } = config;
+        let Config { client, holder, prefer, metrics, ready } = config;
         let candidacy = Candidacy { claim: CLAIM.to_owned(), holder: holder.clone(), lease_seconds: LEASE_SECONDS };
         let (fence, elector) = election::run(client.clone(), candidacy, prefer, shutdown.clone());
         let recorder =
             Recorder::start(client.clone(), "default-scheduler", &holder, Some(fence.clone()), shutdown.clone());
+        let metrics = Metrics::register(&metrics, fence.clone());
         let pods =
             Builder::<Pod, SeenPod>::of(SeenPod::from).field_selector(UNFINISHED).start(&client, shutdown.clone());
         let nodes = Builder::<Node, Node>::of(without_images).start(&client, shutdown.clone());
@@ -96,6 +99,7 @@ impl Service {
             cluster: Cluster::default(),
             pending: Pending::default(),
             passes: JoinSet::new(),
+            metrics,
         }
     }
 
@@ -111,13 +115,15 @@ impl Service {
         let mut report_at = None;
         loop {
             self.hear_all();
+            self.metrics.pending(self.pending.len());
             if let Some(fence) = &leading
                 && self.passes.len() < IN_FLIGHT_MAX
             {
-                let now = Utc::now();
+                let (now, begun) = (Utc::now(), Instant::now());
                 let pass = decide::pass(&mut self.cluster, &mut self.pending, now);
                 report_at = pass.report_at;
                 if !pass.placements.is_empty() || !pass.refusals.is_empty() {
+                    self.metrics.passed(pass.placements.len(), pass.refusals.len(), begun.elapsed());
                     let (client, recorder) = (self.client.clone(), self.recorder.clone());
                     self.passes.spawn(act::carry_out(client, fence.clone(), recorder, pass, now));
                     continue;
@@ -217,6 +223,7 @@ impl Service {
 
     /// A pass has been carried out; what failed is looked at again.
     fn settle(&mut self, outcome: Outcome) {
+        self.metrics.failed(outcome.failed.len());
         for failed in outcome.failed {
             let pod = failed.pod.pod.metadata.clone().unwrap_or_default();
             let speak = self.speak.clone();

@@ -24,7 +24,7 @@ use super::side::Side;
 use super::{CachedObject, Caches};
 use crate::keys;
 use crate::registry::Resource;
-use crate::storage::Storage;
+use crate::storage::{self, Storage, StoreServer};
 
 /// Keys read at a time while the cache is filled.
 const PAGE: i64 = 2000;
@@ -48,7 +48,8 @@ pub async fn feed(caches: Arc<Caches>, storage: Arc<Storage>) {
             continue;
         }
         loop {
-            match follow(&caches, &storage).await {
+            let server = storage.server();
+            match follow(&caches, &server).await {
                 Ended::Compacted => {
                     tracing::warn!(
                         revision = caches.revision(),
@@ -58,7 +59,7 @@ pub async fn feed(caches: Arc<Caches>, storage: Arc<Storage>) {
                 }
                 Ended::Lost(status) => {
                     tracing::warn!(error = %status, revision = caches.revision(), "the store's watch was lost; resuming");
-                    storage.rotate();
+                    storage.move_on(&server);
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }
@@ -109,7 +110,7 @@ async fn fill(caches: &Caches, storage: &Storage) -> Result<(), Status> {
     Ok(())
 }
 
-async fn follow(caches: &Caches, storage: &Storage) -> Ended {
+async fn follow(caches: &Caches, server: &StoreServer) -> Ended {
     let (requests, outbox) = mpsc::channel(4);
     let create = pb::WatchCreateRequest {
         key: Bytes::from_static(keys::ROOT.as_bytes()),
@@ -121,10 +122,9 @@ async fn follow(caches: &Caches, storage: &Storage) -> Ended {
     if requests.send(request(RequestUnion::CreateRequest(create))).await.is_err() {
         return Ended::Lost(Status::cancelled("the watch's requests are closed"));
     }
-    let mut opening = tonic::Request::new(ReceiverStream::new(outbox));
     // A member that is cut off from its quorum must end the watch instead of going silent.
-    opening.metadata_mut().insert("hasleader", tonic::metadata::MetadataValue::from_static("true"));
-    let mut answers = match storage.watcher().watch(opening).await {
+    let opening = storage::needing_leader(ReceiverStream::new(outbox));
+    let mut answers = match storage::watcher(server).watch(opening).await {
         Ok(answers) => answers.into_inner(),
         Err(status) => return Ended::Lost(status),
     };
@@ -190,8 +190,9 @@ fn apply(caches: &Caches, revision: i64, events: &[Event]) {
             None => {}
         }
     }
-    for (cache, changes) in caches.kinds.iter().zip(kinds) {
+    for ((cache, changes), resource) in caches.kinds.iter().zip(kinds).zip(crate::strategy::resources()) {
         if !changes.is_empty() {
+            caches.metrics.received(resource, changes.len());
             cache.apply(revision, changes);
         }
     }

@@ -58,6 +58,11 @@ impl KindCache {
         View { objects, revision: inner.revision.max(global) }
     }
 
+    /// How many objects there are.
+    pub(crate) fn len(&self) -> usize {
+        self.inner.read().objects.len()
+    }
+
     /// Whether some object of `namespace` (empty: any) satisfies the predicate.
     pub(crate) fn any(&self, namespace: &str, mut is: impl FnMut(&CachedObject) -> bool) -> bool {
         self.inner.read().in_namespace(namespace).any(|object| is(object))

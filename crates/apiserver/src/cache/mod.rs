@@ -35,6 +35,7 @@ pub use object::{CachedObject, Fields};
 pub use side::SideKeys;
 pub use watcher::{WatchStream, Watcher};
 
+use crate::metrics::Watches;
 use crate::registry::Resource;
 use crate::storage::{self, Storage};
 
@@ -56,13 +57,15 @@ pub struct Caches {
     progress: Notify,
     /// Cancelled when the server stops: watches end, so that the connections can.
     pub(crate) draining: CancellationToken,
+    /// Where watches and changes are counted.
+    pub(crate) metrics: Watches,
     /// Those who wait for the store's revision.
     asks: mpsc::UnboundedSender<oneshot::Sender<Result<i64, StatusError>>>,
 }
 
 impl Caches {
     /// Empty caches, and the task that answers [`Caches::store_revision`]; [`feed`] fills them.
-    pub fn start(storage: Arc<Storage>) -> Arc<Self> {
+    pub(crate) fn start(storage: Arc<Storage>, metrics: Watches) -> Arc<Self> {
         let (asks, inbox) = mpsc::unbounded_channel();
         tokio::spawn(answer_revisions(storage, inbox));
         Arc::new(Caches {
@@ -71,6 +74,7 @@ impl Caches {
             revision: watch::Sender::new(0),
             progress: Notify::new(),
             draining: CancellationToken::new(),
+            metrics,
             asks,
         })
     }

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::kind::Since;
 use super::ring::Change;
 use super::{CachedObject, Caches, Filter};
+use crate::metrics::Watch;
 use crate::registry::{EventType, Resource, WatchEvent, WatchItem};
 
 /// Initial objects sent at a time.
@@ -47,6 +48,7 @@ pub struct Watcher {
     /// A revision that a bookmark is owed for.
     owed: i64,
     ended: bool,
+    metrics: Watch,
 }
 
 impl Watcher {
@@ -54,6 +56,7 @@ impl Watcher {
     pub(crate) fn after(caches: Arc<Caches>, resource: &'static Resource, filter: Filter, position: i64) -> Self {
         let cache = caches.kind(resource);
         let (epoch, changed) = (cache.epoch(), cache.subscribe());
+        let metrics = caches.metrics.begin(resource);
         Watcher {
             caches,
             resource,
@@ -67,6 +70,7 @@ impl Watcher {
             progress: None,
             owed: 0,
             ended: false,
+            metrics,
         }
     }
 
@@ -99,9 +103,20 @@ impl Watcher {
             }
             let draining = watcher.caches.draining.clone();
             let item = draining.run_until_cancelled(watcher.next()).await?;
-            watcher.ended = matches!(item, WatchItem::Error(_));
+            watcher.count(&item);
             Some((item, watcher))
         }))
+    }
+
+    fn count(&mut self, item: &WatchItem) {
+        match item {
+            WatchItem::Initial(events) | WatchItem::Events { events, .. } => self.metrics.sent(events.len()),
+            WatchItem::Error(_) => {
+                self.ended = true;
+                self.metrics.expired();
+            }
+            WatchItem::InitialEnd { .. } | WatchItem::Bookmark { .. } => {}
+        }
     }
 
     async fn next(&mut self) -> WatchItem {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tonic::Status;
 
+use crate::metrics::Store;
 use crate::storage::Storage;
 
 /// Writes and preconditions of one group, the fence not counted.
@@ -120,12 +121,13 @@ pub enum Outcome {
 #[derive(Clone)]
 pub struct Committer {
     storage: Arc<Storage>,
+    metrics: Store,
 }
 
 impl Committer {
     /// A committer on this store.
-    pub fn new(storage: Arc<Storage>) -> Self {
-        Committer { storage }
+    pub(crate) fn new(storage: Arc<Storage>, metrics: Store) -> Self {
+        Committer { storage, metrics }
     }
 
     /// The store, for reads beside Commits.
@@ -142,6 +144,9 @@ impl Committer {
             return Ok(Vec::new());
         }
         let answer = self.storage.txn(txn::request(groups)).await?;
-        txn::outcomes(groups, answer)
+        let outcomes = txn::outcomes(groups, answer)?;
+        let done = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Done { .. })).count();
+        self.metrics.committed(done, outcomes.len() - done);
+        Ok(outcomes)
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Service(Elections);
 
 impl Service {
     pub(super) fn new(registry: &Arc<Registry>) -> Self {
-        Service(Elections::new(registry.caches.clone(), registry.committer.storage().clone()))
+        Service(Elections::new(registry.caches.clone(), registry.committer.clone()))
     }
 }
 

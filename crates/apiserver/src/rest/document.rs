@@ -43,7 +43,11 @@ pub fn serve(call: &Call, route: &Route, path: &str) -> Result<Response, StatusE
         Route::Root => Some(root()),
         Route::Version => Some(version(&registry.version)),
         Route::Health => Some(health(call, path)),
-        Route::Metrics => Some(answer::bytes(200, metrics::CONTENT_TYPE, call.face.requests.text())),
+        Route::Metrics => {
+            let text = metrics::text(&call.face.metrics);
+            let text = text.ok_or_else(|| api::status::internal_error("a metric cannot be written"))?;
+            Some(answer::bytes(200, metrics::CONTENT_TYPE, text))
+        }
         Route::CoreVersions => Some(match aggregated {
             Some(version) => discovery::aggregated(kinds, true, version),
             None => discovery::core_versions(),

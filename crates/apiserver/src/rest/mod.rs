@@ -23,7 +23,6 @@ mod document;
 mod envelope;
 mod event_view;
 mod log;
-mod metrics;
 mod negotiate;
 mod openapi;
 mod patch;
@@ -48,9 +47,9 @@ use axum::response::Response;
 use http::{HeaderMap, Method, Request, header};
 
 use crate::context::{Identity, RequestContext};
+use crate::metrics::{self, Requests, SharedRegistry};
 use crate::registry::{Registry, Target};
 use answer::Wanted;
-pub use metrics::Requests;
 use path::{ResourcePath, Route};
 use query::Query;
 use served::{Place, Served};
@@ -58,22 +57,17 @@ use served::{Place, Served};
 /// What every handler sees.
 struct Face {
     registry: Arc<Registry>,
-    requests: Arc<Requests>,
+    requests: Requests,
+    metrics: SharedRegistry,
     openapi: document::Documents,
 }
 
 /// The REST face of `registry`. Requests carry `Arc<Identity>` in their extensions;
-/// one without is anonymous. What was answered is counted in `requests`.
-pub fn router(registry: Arc<Registry>, requests: Arc<Requests>) -> Router {
+/// one without is anonymous. What was answered is counted in `requests`; `/metrics` shows all of `metrics`.
+pub(crate) fn router(registry: Arc<Registry>, requests: Requests, metrics: SharedRegistry) -> Router {
     let openapi = document::Documents::default();
-    let face = Arc::new(Face { registry, requests, openapi });
+    let face = Arc::new(Face { registry, requests, metrics, openapi });
     Router::new().fallback(handle).with_state(face)
-}
-
-/// `/metrics` alone, for a port of its own that asks for no credentials.
-pub fn metrics_router(requests: Arc<Requests>) -> Router {
-    let answer = move || async move { answer::bytes(200, metrics::CONTENT_TYPE, requests.text()) };
-    Router::new().route("/metrics", axum::routing::get(answer))
 }
 
 /// A request, taken apart.
@@ -135,18 +129,41 @@ async fn handle(State(face): State<Arc<Face>>, request: Request<Body>) -> Respon
         body,
     };
     let route = path::parse(parts.uri.path());
-    let resource = match &route {
-        Route::Resource(path) => path.resource.clone(),
-        _ => String::new(),
-    };
+    let counted = counted(&route, &method, &call.query);
+    let (begun, under_way) = (std::time::Instant::now(), face.requests.begin(counted.verb));
     let response = match route {
         Route::Resource(path) => serve(call, path).await,
         route => document::serve(&call, &route, parts.uri.path()),
     };
     let response = response.unwrap_or_else(|error| answer::error(&error));
-    face.requests.count(&method, &resource, response.status());
+    drop(under_way);
+    face.requests.answered(counted, response.status(), begun.elapsed());
     tracing::debug!(%method, uri = %parts.uri, code = response.status().as_u16(), "request");
     response
+}
+
+/// What a request counts as.
+fn counted(route: &Route, method: &Method, query: &Query) -> metrics::Call {
+    let Route::Resource(path) = route else {
+        return metrics::Call { verb: "GET", ..metrics::Call::default() };
+    };
+    let verb = match *method {
+        Method::GET if path.name.is_empty() && query.flag("watch") => "WATCH",
+        Method::GET if path.name.is_empty() => "LIST",
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "OTHER",
+    };
+    metrics::Call {
+        verb,
+        group: path.group.clone(),
+        version: path.version.clone(),
+        resource: path.resource.clone(),
+        subresource: path.subresource.clone(),
+    }
 }
 
 /// A request for a resource, a subresource or a review.

@@ -181,8 +181,9 @@ impl Elector {
             return Ok(None);
         }
         tracing::info!(claim = %self.candidacy.claim, epoch = answer.epoch, "leading");
-        tokio::spawn(mirror::write(self.client.clone(), self.candidacy.clone()));
-        self.fence.send_replace(Some(Fence { claim: self.candidacy.claim.clone(), epoch: answer.epoch }));
+        let fence = Fence { claim: self.candidacy.claim.clone(), epoch: answer.epoch };
+        tokio::spawn(mirror::write(self.client.clone(), self.candidacy.clone(), fence.clone()));
+        self.fence.send_replace(Some(fence));
         Ok(Some(answer.epoch))
     }
 

@@ -17,17 +17,20 @@
 //!
 //! The rules are in [`schedule`], which is pure (the time is an argument); this file adds the clock and the waiting.
 
+mod metrics;
 mod schedule;
 
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use metrics::Measured;
+pub use metrics::QueueMetrics;
 use schedule::Schedule;
 
 /// First delay of [`WorkQueue::add_backoff`]; doubles with each failure.
@@ -45,6 +48,7 @@ struct Shared<K> {
     schedule: Mutex<Schedule<K>>,
     // Told when the earliest due time may have moved forward, and at shutdown.
     changed: Notify,
+    measured: Option<Measured>,
 }
 
 impl<K> Clone for WorkQueue<K> {
@@ -62,27 +66,45 @@ impl<K: Clone + Eq + Hash + Ord + Debug> Default for WorkQueue<K> {
 impl<K: Clone + Eq + Hash + Ord + Debug> WorkQueue<K> {
     pub fn new() -> Self {
         let schedule = Mutex::new(Schedule::new(BACKOFF_MIN, BACKOFF_MAX));
-        WorkQueue { shared: Arc::new(Shared { schedule, changed: Notify::new() }) }
+        WorkQueue { shared: Arc::new(Shared { schedule, changed: Notify::new(), measured: None }) }
+    }
+
+    /// A queue whose metrics carry this name.
+    pub fn measured(name: &'static str, metrics: &QueueMetrics) -> Self
+    where
+        K: Send + 'static,
+    {
+        let shared = Arc::new_cyclic(|queue: &Weak<Shared<K>>| {
+            let queue = queue.clone();
+            let due = move || queue.upgrade().map(|queue| queue.schedule.lock().due(Instant::now()));
+            let schedule = Mutex::new(Schedule::new(BACKOFF_MIN, BACKOFF_MAX));
+            Shared { schedule, changed: Notify::new(), measured: Some(metrics.of(name, Box::new(due))) }
+        });
+        WorkQueue { shared }
     }
 
     /// Due now.
     pub fn add(&self, key: K) {
+        self.measure(Measured::added);
         self.change(|schedule, now| schedule.add(key, now));
     }
 
     /// Due after `delay`, unless it is already due earlier.
     pub fn add_after(&self, key: K, delay: Duration) {
+        self.measure(Measured::added);
         self.change(|schedule, now| schedule.add(key, now + delay));
     }
 
     /// Due now, but at least `interval` after it was last taken: what happens often (the Pods of a big Job) is looked at in
     /// batches, what happens once is looked at at once.
     pub fn add_paced(&self, key: K, interval: Duration) {
+        self.measure(Measured::added);
         self.change(|schedule, now| schedule.add_paced(key, now, interval));
     }
 
     /// Due after a delay that doubles with each call until [`WorkQueue::forget`].
     pub fn add_backoff(&self, key: K) {
+        self.measure(Measured::retried);
         self.change(|schedule, now| schedule.add_backoff(key, now));
     }
 
@@ -100,11 +122,14 @@ impl<K: Clone + Eq + Hash + Ord + Debug> WorkQueue<K> {
                 if schedule.closed() {
                     return None;
                 }
-                let taken = schedule.take_ready(Instant::now(), max);
+                let now = Instant::now();
+                let taken = schedule.take_ready(now, max);
                 if !taken.is_empty() {
+                    drop(schedule);
+                    taken.iter().for_each(|taken| self.measure(|measured| measured.taken(now - taken.due)));
                     // Another taker may find more.
                     self.shared.changed.notify_one();
-                    return Some(taken);
+                    return Some(taken.into_iter().map(|taken| taken.key).collect());
                 }
                 schedule.next_due()
             };
@@ -120,7 +145,11 @@ impl<K: Clone + Eq + Hash + Ord + Debug> WorkQueue<K> {
 
     /// Ends the run of a taken key; if it was added meanwhile, it waits again.
     pub fn done(&self, key: &K) {
-        self.change(|schedule, _| schedule.done(key));
+        let mut ran = None;
+        self.change(|schedule, now| ran = schedule.done(key).map(|since| now - since));
+        if let Some(ran) = ran {
+            self.measure(|measured| measured.done(ran));
+        }
     }
 
     /// Ends every [`WorkQueue::take_ready`], now and later.
@@ -137,6 +166,12 @@ impl<K: Clone + Eq + Hash + Ord + Debug> WorkQueue<K> {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn measure(&self, note: impl FnOnce(&Measured)) {
+        if let Some(measured) = &self.shared.measured {
+            note(measured);
+        }
     }
 
     fn change(&self, change: impl FnOnce(&mut Schedule<K>, Instant)) {
@@ -180,6 +215,29 @@ mod tests {
         tokio::task::yield_now().await;
         queue.add(1);
         assert_eq!(taker.await.unwrap(), Some(vec![1]));
+    }
+
+    #[tokio::test]
+    async fn what_happens_in_it_is_measured() {
+        let mut registry = prometheus_client::registry::Registry::default();
+        let queue = WorkQueue::measured("jobs", &QueueMetrics::register(&mut registry));
+        queue.add("a");
+        queue.add("b");
+        queue.add_after("later", Duration::from_secs(60));
+        queue.add_backoff("later");
+        assert_eq!(queue.take_ready(1).await, Some(vec!["a"]));
+        queue.done(&"a");
+        let mut text = String::new();
+        prometheus_client::encoding::prometheus_text::encode(&mut text, &registry).unwrap();
+        for line in [
+            "workqueue_depth{name=\"jobs\"} 1",
+            "workqueue_adds_total{name=\"jobs\"} 3",
+            "workqueue_retries_total{name=\"jobs\"} 1",
+            "workqueue_queue_duration_seconds_count{name=\"jobs\"} 1",
+            "workqueue_work_duration_seconds_count{name=\"jobs\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
     }
 
     #[tokio::test]

@@ -19,12 +19,26 @@ pub(super) struct Schedule<K> {
     order: BTreeSet<(Instant, K)>,
     /// The due time of each key of `order`.
     waiting: HashMap<K, Instant>,
-    /// Taken and not done; with the due time at which it was added meanwhile.
-    running: HashMap<K, Option<Instant>>,
+    /// Taken and not done.
+    running: HashMap<K, Running>,
     failures: HashMap<K, u32>,
     /// When each key was last taken, for pacing.
     taken: HashMap<K, Instant>,
     closed: bool,
+}
+
+/// A key that was taken.
+struct Running {
+    since: Instant,
+    /// The due time at which it was added meanwhile.
+    again: Option<Instant>,
+}
+
+/// A key that was due.
+#[derive(Debug)]
+pub(super) struct Taken<K> {
+    pub key: K,
+    pub due: Instant,
 }
 
 impl<K: Clone + Eq + Hash + Ord + Debug> Schedule<K> {
@@ -42,8 +56,8 @@ impl<K: Clone + Eq + Hash + Ord + Debug> Schedule<K> {
     }
 
     pub(super) fn add(&mut self, key: K, due: Instant) {
-        if let Some(again) = self.running.get_mut(&key) {
-            *again = Some(again.map_or(due, |earlier| earlier.min(due)));
+        if let Some(running) = self.running.get_mut(&key) {
+            running.again = Some(running.again.map_or(due, |earlier| earlier.min(due)));
             return;
         }
         match self.waiting.get(&key) {
@@ -73,18 +87,18 @@ impl<K: Clone + Eq + Hash + Ord + Debug> Schedule<K> {
         self.failures.remove(key);
     }
 
-    pub(super) fn take_ready(&mut self, now: Instant, max: usize) -> Vec<K> {
+    pub(super) fn take_ready(&mut self, now: Instant, max: usize) -> Vec<Taken<K>> {
         let mut taken = Vec::new();
         while taken.len() < max {
             match self.order.first() {
                 Some((due, _)) if *due <= now => {}
                 _ => break,
             }
-            let (_, key) = self.order.pop_first().expect("first() was Some");
+            let (due, key) = self.order.pop_first().expect("first() was Some");
             self.waiting.remove(&key);
-            self.running.insert(key.clone(), None);
+            self.running.insert(key.clone(), Running { since: now, again: None });
             self.taken.insert(key.clone(), now);
-            taken.push(key);
+            taken.push(Taken { key, due });
         }
         if self.taken.len() > TAKEN_MAX {
             self.taken.retain(|_, at| now.duration_since(*at) < PACE_MAX);
@@ -92,10 +106,18 @@ impl<K: Clone + Eq + Hash + Ord + Debug> Schedule<K> {
         taken
     }
 
-    pub(super) fn done(&mut self, key: &K) {
-        if let Some(Some(due)) = self.running.remove(key) {
+    /// Answers since when it ran; `None` for a key that does not run.
+    pub(super) fn done(&mut self, key: &K) -> Option<Instant> {
+        let running = self.running.remove(key)?;
+        if let Some(due) = running.again {
             self.add(key.clone(), due);
         }
+        Some(running.since)
+    }
+
+    /// How many keys are due.
+    pub(super) fn due(&self, now: Instant) -> usize {
+        self.order.iter().take_while(|(due, _)| *due <= now).count()
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
@@ -123,6 +145,10 @@ mod tests {
         (Schedule::new(Duration::from_millis(50), Duration::from_secs(60)), Instant::now())
     }
 
+    fn take(schedule: &mut Schedule<&'static str>, now: Instant, max: usize) -> Vec<&'static str> {
+        schedule.take_ready(now, max).into_iter().map(|taken| taken.key).collect()
+    }
+
     fn seconds(n: u64) -> Duration {
         Duration::from_secs(n)
     }
@@ -134,27 +160,29 @@ mod tests {
         schedule.add("a", now + seconds(3));
         schedule.add("a", now + seconds(7));
         assert_eq!(schedule.next_due(), Some(now + seconds(3)));
-        assert_eq!(schedule.take_ready(now + seconds(3), 5), vec!["a"]);
-        assert_eq!(schedule.take_ready(now + seconds(10), 5), Vec::<&str>::new());
+        assert_eq!((schedule.due(now + seconds(2)), schedule.due(now + seconds(3))), (0, 1));
+        assert_eq!(take(&mut schedule, now + seconds(3), 5), vec!["a"]);
+        assert_eq!(take(&mut schedule, now + seconds(10), 5), Vec::<&str>::new());
     }
 
     #[test]
     fn what_is_added_to_a_running_key_waits_for_done() {
         let (mut schedule, now) = schedule();
         schedule.add("a", now);
-        assert_eq!(schedule.take_ready(now, 1), vec!["a"]);
+        assert_eq!(take(&mut schedule, now, 1), vec!["a"]);
         schedule.add("a", now + seconds(5));
         schedule.add("a", now + seconds(1));
-        assert_eq!(schedule.take_ready(now + seconds(9), 1), Vec::<&str>::new());
-        schedule.done(&"a");
+        assert_eq!(take(&mut schedule, now + seconds(9), 1), Vec::<&str>::new());
+        assert_eq!(schedule.done(&"a"), Some(now));
         assert_eq!(schedule.next_due(), Some(now + seconds(1)));
+        assert_eq!(schedule.done(&"a"), None);
     }
 
     #[test]
     fn pacing_delays_only_what_was_taken_lately() {
         let (mut schedule, now) = schedule();
         schedule.add_paced("a", now, seconds(1));
-        assert_eq!(schedule.take_ready(now, 1), vec!["a"]);
+        assert_eq!(take(&mut schedule, now, 1), vec!["a"]);
         schedule.done(&"a");
         schedule.add_paced("a", now, seconds(1));
         assert_eq!(schedule.next_due(), Some(now + seconds(1)));
@@ -188,7 +216,7 @@ mod tests {
         for (key, due) in [("c", 3), ("a", 1), ("b", 2)] {
             schedule.add(key, now + seconds(due));
         }
-        assert_eq!(schedule.take_ready(now + seconds(9), 2), vec!["a", "b"]);
+        assert_eq!(take(&mut schedule, now + seconds(9), 2), vec!["a", "b"]);
         assert_eq!(schedule.len(), 3);
     }
 }
