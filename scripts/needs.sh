@@ -2,8 +2,8 @@
 # What building and the examples need beside Rust: installed where we may (Debian, root), told exactly otherwise.
 #   needs.sh build   a C++ compiler and libclang, for RocksDB
 #   needs.sh demo    perl with a big-number library that computes pi(2000), for deploy/examples/pi.yaml
-#   needs.sh test    python with venv, for the suite of the Python client; docker, for that of the containers; and what
-#                    demo needs
+#   needs.sh test    python with venv, for the suite of the Python client; docker, for that of the containers; ip, to cut
+#                    networks; and what demo needs
 #   needs.sh images  what `make images` needs where no docker registry is reached
 set -euo pipefail
 
@@ -30,7 +30,7 @@ containers() {
 case "${1:-}" in
   build) build ;;
   demo) build; demo ;;
-  test) build; demo; containers; python3 -c 'import venv, ensurepip' 2>/dev/null || want python3-venv ;;
+  test) build; demo; containers; command -v ip >/dev/null || want iproute2; python3 -c 'import venv, ensurepip' 2>/dev/null || want python3-venv ;;
   images) build; containers ;;
   *) echo "usage: needs.sh build|demo|test|images" >&2; exit 2 ;;
 esac
