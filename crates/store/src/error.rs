@@ -68,6 +68,9 @@ pub enum Error {
         /// What is wrong, and in which file.
         reason: String,
     },
+    /// The group does not let the member take part, or it must not.
+    #[error("{0}")]
+    Group(String),
     /// Certificates can't be used.
     #[error("{}: {reason}; check the certificates of the store", path.display())]
     Tls {

@@ -9,71 +9,104 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use proto::etcdserverpb::{LeaseCheckpoint, LeaseCheckpointRequest};
 use proto::raftsman_store_v1::LeaseRevoke;
 use proto::raftsman_store_v1::command::Change;
 use tokio::time::Instant;
+use tonic::Status;
 
 use crate::machine::Shared;
-use crate::raft::{Leadership, Node};
+use crate::metrics::Metrics;
+use crate::raft::{Leadership, Node, ReadError};
+use crate::services::status;
 
 /// How often expired leases are looked for; etcd's interval.
 const TICK: Duration = Duration::from_millis(500);
-/// Leases revoked by one proposal.
-const REVOKE_MAX: usize = 1000;
+/// Leases revoked, or noted, by one proposal; etcd's number.
+const BATCH_MAX: usize = 1000;
+/// How often it is noted what long leases have left; etcd's interval.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(300);
 
 /// The clock of all leases.
 pub struct LeaseClock {
     shared: Arc<Shared>,
-    deadlines: Mutex<HashMap<i64, Instant>>,
+    counting: Mutex<Counting>,
+    metrics: Metrics,
+}
+
+/// What is counted, in one term of this member as leader.
+#[derive(Debug, Default)]
+struct Counting {
+    /// `None` while another leads.
+    term: Option<u64>,
+    deadlines: HashMap<i64, Instant>,
+    /// When what leases have left was last noted in the log.
+    checkpointed: Option<Instant>,
 }
 
 impl LeaseClock {
     /// A clock for the leases of `shared`; `run` makes it tick.
-    pub fn new(shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self { shared, deadlines: Mutex::default() })
+    pub fn new(shared: Arc<Shared>, metrics: Metrics) -> Arc<Self> {
+        Arc::new(Self { shared, counting: Mutex::default(), metrics })
     }
 
-    /// Gives a lease its whole TTL anew and answers that (seconds); `None` if there is no such lease, or it has
-    /// run out and is about to be revoked.
-    pub fn renew(&self, id: i64) -> Option<i64> {
-        let leases = self.shared.leases.read();
-        let ttl = leases.terms(id)?.granted_ttl_seconds;
-        let now = Instant::now();
-        let mut deadlines = self.deadlines.lock();
-        if deadlines.get(&id).is_some_and(|deadline| *deadline <= now) {
-            return None;
+    /// Gives leases their whole TTL anew and answers it for each (seconds); 0 if there is no such lease, or it has
+    /// run out and is about to be revoked. Only the leader can: that it leads is confirmed after the renewal, so
+    /// that a later leader, which gives every lease its whole TTL, began later.
+    pub async fn renew(&self, node: &Node, ids: &[i64]) -> Result<Vec<i64>, Status> {
+        let no_leader = || status::read(ReadError::NoLeader);
+        let term = self.counting.lock().term.ok_or_else(no_leader)?;
+        let void = self.checkpointed(ids);
+        if !void.is_empty() {
+            // What a lease had left must not count for a later leader.
+            let request = LeaseCheckpointRequest { checkpoints: void };
+            node.propose_in(term, Change::LeaseCheckpoint(request)).await.map_err(status::propose)?;
         }
-        deadlines.insert(id, now + seconds(ttl));
-        Some(ttl)
+        let renewed = self.renew_all(ids, Instant::now()).ok_or_else(no_leader)?;
+        node.confirm_leadership().await.map_err(status::read)?;
+        Ok(renewed)
     }
 
-    /// Seconds that a lease has left, rounded up; `None` where the clock has not seen it yet.
+    /// The checkpoints that void those of `ids`.
+    fn checkpointed(&self, ids: &[i64]) -> Vec<LeaseCheckpoint> {
+        let leases = self.shared.leases.read();
+        let noted = |id: &&i64| leases.terms(**id).is_some_and(|terms| terms.remaining_ttl_seconds != 0);
+        ids.iter().filter(noted).map(|id| LeaseCheckpoint { id: *id, remaining_ttl: 0 }).collect()
+    }
+
+    fn renew_all(&self, ids: &[i64], now: Instant) -> Option<Vec<i64>> {
+        let leases = self.shared.leases.read();
+        let mut counting = self.counting.lock();
+        counting.term?;
+        let renewed = ids.iter().map(|id| {
+            let Some(terms) = leases.terms(*id) else { return 0 };
+            if counting.deadlines.get(id).is_some_and(|deadline| *deadline <= now) {
+                return 0;
+            }
+            counting.deadlines.insert(*id, now + seconds(terms.granted_ttl_seconds));
+            self.metrics.leases_renewed.inc();
+            terms.granted_ttl_seconds
+        });
+        Some(renewed.collect())
+    }
+
+    /// Whole seconds that a lease has left; `None` where the clock has not seen it yet.
     pub fn remaining(&self, id: i64) -> Option<i64> {
-        let deadline = *self.deadlines.lock().get(&id)?;
+        let deadline = *self.counting.lock().deadlines.get(&id)?;
         let left = deadline.saturating_duration_since(Instant::now());
-        Some(left.as_secs_f64().ceil() as i64)
+        Some(left.as_secs() as i64)
     }
 
     /// Ticks for as long as it is polled.
     pub async fn run(&self, node: &Node) {
-        let mut term = None;
         let mut leadership = node.leadership();
         loop {
             let Leadership { term: now, leader } = *leadership.borrow_and_update();
             let led = (leader == Some(node.id())).then_some(now);
-            if led != term {
-                // Won or lost: whatever was counted under another term is void.
-                self.deadlines.lock().clear();
-                term = led;
-            }
-            if led.is_some() {
-                let expired = self.tick(Instant::now());
-                for ids in expired.chunks(REVOKE_MAX) {
-                    let revoke = LeaseRevoke { ids: ids.to_vec(), expired: true };
-                    if let Err(error) = node.propose(Change::LeaseRevoke(revoke)).await {
-                        tracing::warn!("{} expired leases stay for now: {error}", ids.len());
-                    }
-                }
+            if self.count_in(node, led).await
+                && let Some(term) = led
+            {
+                self.propose(node, term, self.tick(Instant::now())).await;
             }
             // A new term begins at once, not at the next tick.
             match tokio::time::timeout(TICK, leadership.changed()).await {
@@ -83,26 +116,140 @@ impl LeaseClock {
         }
     }
 
-    /// Notes leases that are new to the clock, forgets those that are gone, and answers those that have run out.
-    fn tick(&self, now: Instant) -> Vec<i64> {
+    /// Won or lost: whatever was counted in another term is void. Answers whether there is a term to count in.
+    async fn count_in(&self, node: &Node, term: Option<u64>) -> bool {
+        if self.counting.lock().term == term {
+            return term.is_some();
+        }
+        *self.counting.lock() = Counting::default();
+        // What earlier leaders said of the leases must be applied first: a checkpoint that is void by now would end
+        // a lease too early.
+        if term.is_none() || node.read_barrier().await.is_err() {
+            return false;
+        }
+        self.counting.lock().term = term;
+        true
+    }
+
+    /// Proposes what is due, in this term only: a leader that was deposed without knowing must not have its say in
+    /// the next one's.
+    async fn propose(&self, node: &Node, term: u64, due: Due) {
+        for ids in due.expired.chunks(BATCH_MAX) {
+            let revoke = LeaseRevoke { ids: ids.to_vec(), expired: true };
+            match node.propose_in(term, Change::LeaseRevoke(revoke)).await {
+                Ok(_) => {
+                    self.metrics.leases_expired.inc_by(ids.len() as u64);
+                }
+                Err(error) => tracing::warn!("{} expired leases stay for now: {error}", ids.len()),
+            }
+        }
+        for checkpoints in due.checkpoints.chunks(BATCH_MAX) {
+            let request = LeaseCheckpointRequest { checkpoints: checkpoints.to_vec() };
+            if let Err(error) = node.propose_in(term, Change::LeaseCheckpoint(request)).await {
+                tracing::warn!("what {} leases have left is not noted for now: {error}", checkpoints.len());
+            }
+        }
+    }
+
+    /// Notes leases that are new to the clock, forgets those that are gone, and answers what is due.
+    fn tick(&self, now: Instant) -> Due {
         let leases = self.shared.leases.read();
-        let mut deadlines = self.deadlines.lock();
+        let mut counting = self.counting.lock();
+        let checkpointed = counting.checkpointed.get_or_insert(now);
+        let checkpoint = now.saturating_duration_since(*checkpointed) >= CHECKPOINT_INTERVAL;
+        if checkpoint {
+            *checkpointed = now;
+        }
+        let deadlines = &mut counting.deadlines;
         deadlines.retain(|id, _| leases.exists(*id));
-        let mut expired = Vec::new();
+        let mut due = Due::default();
         for (id, terms) in leases.iter() {
             let ttl = match terms.remaining_ttl_seconds {
                 0 => terms.granted_ttl_seconds,
                 remaining => remaining,
             };
-            let deadline = deadlines.entry(id).or_insert_with(|| now + seconds(ttl));
-            if *deadline <= now {
-                expired.push(id);
+            let deadline = *deadlines.entry(id).or_insert_with(|| now + seconds(ttl));
+            let left = deadline.saturating_duration_since(now);
+            if left.is_zero() {
+                due.expired.push(id);
+            } else if checkpoint && seconds(terms.granted_ttl_seconds) > CHECKPOINT_INTERVAL {
+                // Rounded up: rather too long than too short, and never 0, which means the whole TTL.
+                due.checkpoints.push(LeaseCheckpoint { id, remaining_ttl: left.as_secs() as i64 + 1 });
             }
         }
-        expired
+        due
     }
+}
+
+/// What the leader has to propose.
+#[derive(Debug, Default, PartialEq)]
+struct Due {
+    /// Leases that have run out.
+    expired: Vec<i64>,
+    /// What long leases have left, so that a change of leader does not give them all of it anew.
+    checkpoints: Vec<LeaseCheckpoint>,
 }
 
 fn seconds(ttl: i64) -> Duration {
     Duration::from_secs(ttl.max(0) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::raftsman_store_v1 as pb;
+
+    fn clock(leases: &[(i64, i64, i64)]) -> Arc<LeaseClock> {
+        let shared = Arc::new(Shared::default());
+        for (id, granted, remaining) in leases {
+            let terms = pb::Lease { granted_ttl_seconds: *granted, remaining_ttl_seconds: *remaining };
+            shared.leases.write().set(*id, terms);
+        }
+        let clock = LeaseClock::new(shared, Metrics::default());
+        clock.counting.lock().term = Some(1);
+        clock
+    }
+
+    #[test]
+    fn a_lease_ends_after_its_ttl_and_renewals_put_that_off() {
+        let clock = clock(&[(1, 10, 0), (2, 10, 0)]);
+        let start = Instant::now();
+        assert_eq!(clock.tick(start), Due::default());
+        let later = start + Duration::from_secs(9);
+        assert_eq!(clock.renew_all(&[2, 3], later), Some(vec![10, 0]));
+        let after = start + Duration::from_secs(10);
+        assert_eq!(clock.tick(after).expired, vec![1]);
+        // What is about to be revoked is not renewed any more.
+        assert_eq!(clock.renew_all(&[1, 2], after), Some(vec![0, 10]));
+        assert_eq!(clock.tick(later + Duration::from_secs(10)).expired, vec![1]);
+    }
+
+    #[test]
+    fn a_new_leader_gives_what_a_checkpoint_left_else_the_whole_ttl() {
+        let clock = clock(&[(1, 1000, 100), (2, 1000, 0)]);
+        let start = Instant::now();
+        clock.tick(start);
+        assert_eq!(clock.tick(start + Duration::from_secs(100)).expired, vec![1]);
+        assert_eq!(clock.tick(start + Duration::from_secs(1000)).expired, vec![1, 2]);
+    }
+
+    #[test]
+    fn long_leases_are_checkpointed_now_and_then() {
+        let clock = clock(&[(1, 10_000, 0), (2, 60, 0)]);
+        let start = Instant::now();
+        clock.tick(start);
+        assert_eq!(clock.tick(start + CHECKPOINT_INTERVAL / 2).checkpoints, vec![]);
+        clock.renew_all(&[2], start + CHECKPOINT_INTERVAL - Duration::from_secs(1));
+        let due = clock.tick(start + CHECKPOINT_INTERVAL);
+        let left = 10_000 - CHECKPOINT_INTERVAL.as_secs() as i64 + 1;
+        assert_eq!(due.checkpoints, vec![LeaseCheckpoint { id: 1, remaining_ttl: left }]);
+        assert_eq!(clock.tick(start + CHECKPOINT_INTERVAL + TICK).checkpoints, vec![]);
+    }
+
+    #[test]
+    fn only_the_leader_renews() {
+        let clock = clock(&[(1, 10, 0)]);
+        *clock.counting.lock() = Counting::default();
+        assert_eq!(clock.renew_all(&[1], Instant::now()), None);
+    }
 }

@@ -1,4 +1,4 @@
-//! Whose a data directory is: a small file, written once at the first start, that refuses a swapped directory.
+//! Whose a data directory is: a small file, written at the first start, that refuses a swapped directory.
 
 use std::fs;
 use std::io::{self, Write};
@@ -17,23 +17,54 @@ const FILE: &str = "member.json";
 pub struct Marker {
     /// Layout of the whole directory.
     pub format: u32,
-    /// Drawn at random, never used again.
+    /// Drawn at random, never used again; 0 until a group that has taken the member in has told it.
     pub member_id: u64,
     /// Name given at the first start.
     pub name: String,
+    /// The group that the member is of, for good; 0 before it is of any.
+    #[serde(default)]
+    pub cluster_id: u64,
+    /// Drawn for the directory: the group gives an id to one directory only. 0 in one of an earlier version.
+    #[serde(default)]
+    pub directory: u64,
+    /// How often the member has been started on the directory.
+    #[serde(default)]
+    pub starts: u64,
 }
 
-/// Reads the marker of `dir`, or makes the directory and its marker with the id that `draw` gives.
-pub fn claim(dir: &Path, name: &str, draw: impl FnOnce() -> u64) -> Result<Marker, Error> {
+impl Marker {
+    /// The marker of a member that was never started.
+    pub fn new(name: &str, member_id: u64, cluster_id: u64, directory: u64) -> Self {
+        Self { format: FORMAT, member_id, name: name.to_owned(), cluster_id, directory, starts: 0 }
+    }
+
+    /// Writes the marker of `dir`, durably.
+    pub fn write(&self, dir: &Path) -> io::Result<()> {
+        let fresh = dir.join("member.json.new");
+        let mut file = fs::File::create(&fresh)?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        file.sync_all()?;
+        fs::rename(&fresh, dir.join(FILE))?;
+        sync_dir(dir)
+    }
+}
+
+/// Reads the marker of `dir`, or makes the directory with the marker that `fresh` gives.
+pub fn claim(dir: &Path, name: &str, fresh: impl FnOnce() -> Marker) -> Result<Marker, Error> {
     let refuse = |source| Error::DataDir { path: dir.to_owned(), source };
     make_private(dir).map_err(refuse)?;
     let path = dir.join(FILE);
-    let marker = match fs::read(&path) {
+    let marker: Marker = match fs::read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map_err(|error| Error::Damaged { path: path.clone(), reason: error.to_string() })?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let marker = Marker { format: FORMAT, member_id: draw(), name: name.to_owned() };
-            write(dir, &marker).map_err(refuse)?;
+            let log = dir.join("log");
+            if log.exists() {
+                let reason = "it is missing, but there is a log beside it".to_owned();
+                return Err(Error::Damaged { path, reason });
+            }
+            let marker = fresh();
+            marker.write(dir).map_err(refuse)?;
             marker
         }
         Err(error) => return Err(refuse(error)),
@@ -47,17 +78,51 @@ pub fn claim(dir: &Path, name: &str, draw: impl FnOnce() -> u64) -> Result<Marke
     Ok(marker)
 }
 
+/// Makes the directory `dir` with the marker of a member that was made elsewhere (a restored one).
+pub fn found(dir: &Path, marker: &Marker) -> io::Result<()> {
+    make_private(dir)?;
+    marker.write(dir)
+}
+
 /// Only its owner may read what a store holds.
 fn make_private(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
-fn write(dir: &Path, marker: &Marker) -> io::Result<()> {
-    let fresh = dir.join("member.json.new");
-    let mut file = fs::File::create(&fresh)?;
-    file.write_all(&serde_json::to_vec_pretty(marker)?)?;
-    file.sync_all()?;
-    fs::rename(&fresh, dir.join(FILE))?;
-    sync_dir(dir)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fresh() -> Marker {
+        Marker::new("a", 7, 0, 9)
+    }
+
+    #[test]
+    fn a_directory_keeps_its_member() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut marker = claim(dir.path(), "a", fresh).unwrap();
+        marker.starts += 1;
+        marker.cluster_id = 3;
+        marker.write(dir.path()).unwrap();
+        assert_eq!(claim(dir.path(), "a", || Marker::new("a", 8, 0, 10)).unwrap(), marker);
+        let refused = claim(dir.path(), "b", fresh).unwrap_err().to_string();
+        assert!(refused.contains("belongs to member \"a\""), "{refused}");
+    }
+
+    #[test]
+    fn a_marker_of_an_earlier_version_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(FILE), r#"{"format": 1, "member_id": 7, "name": "a"}"#).unwrap();
+        let marker = claim(dir.path(), "a", fresh).unwrap();
+        assert_eq!((marker.member_id, marker.directory, marker.starts), (7, 0, 0));
+    }
+
+    #[test]
+    fn a_log_without_its_marker_is_nobodys() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("log")).unwrap();
+        let refused = claim(dir.path(), "a", fresh).unwrap_err().to_string();
+        assert!(refused.contains("member.json is damaged: it is missing"), "{refused}");
+    }
 }

@@ -42,7 +42,8 @@ pub fn server_config(tls: &Tls) -> Result<Arc<rustls::ServerConfig>, Error> {
     Ok(Arc::new(config))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+/// The certificates of a PEM file, at least one.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|error| refuse(path, error))?.collect();
     let found = found.map_err(|error| refuse(path, error))?;
     if found.is_empty() {
@@ -51,6 +52,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     Ok(found)
 }
 
-fn refuse(path: &Path, reason: impl ToString) -> Error {
+/// The file that can't be used.
+pub fn refuse(path: &Path, reason: impl ToString) -> Error {
     Error::Tls { path: path.to_owned(), reason: reason.to_string() }
 }

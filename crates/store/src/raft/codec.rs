@@ -36,7 +36,10 @@ pub fn membership(members: &Members) -> pb::Membership {
         members.get_joint_config().iter().map(|ids| pb::Voters { ids: ids.iter().copied().collect() }).collect();
     let members = members
         .nodes()
-        .map(|(id, peer)| (*id, pb::Member { name: peer.name.clone(), peer_urls: peer.peer_urls.clone() }))
+        .map(|(id, peer)| {
+            let Peer { name, peer_urls, joins_as_voter } = peer.clone();
+            (*id, pb::Member { name, peer_urls, joins_as_voter })
+        })
         .collect();
     pb::Membership { configs, members }
 }
@@ -47,7 +50,10 @@ pub fn read_membership(stored: &pb::Membership) -> Option<Members> {
     let nodes: std::collections::BTreeMap<u64, Peer> = stored
         .members
         .iter()
-        .map(|(id, member)| (*id, Peer { name: member.name.clone(), peer_urls: member.peer_urls.clone() }))
+        .map(|(id, member)| {
+            let pb::Member { name, peer_urls, joins_as_voter } = member.clone();
+            (*id, Peer { name, peer_urls, joins_as_voter })
+        })
         .collect();
     if configs.is_empty() && nodes.is_empty() {
         return Some(Members::default());
@@ -110,9 +116,10 @@ mod tests {
     #[test]
     fn entries_round_trip() {
         let command = pb::Command {
+            origin: Some(pb::Origin { member_id: 1, number: 5 }),
             change: Some(pb::command::Change::LeaseRevoke(pb::LeaseRevoke { ids: vec![7], expired: true })),
         };
-        let peer = Peer { name: "a".into(), peer_urls: vec!["https://a:2380".into()] };
+        let peer = Peer { name: "a".into(), peer_urls: vec!["https://a:2380".into()], joins_as_voter: true };
         let members = Members::new(
             vec![[1, 2].into(), [2, 3].into()],
             std::collections::BTreeMap::from([(1, peer.clone()), (2, peer.clone()), (3, peer.clone()), (4, peer)]),

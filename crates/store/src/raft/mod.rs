@@ -11,13 +11,20 @@
 mod codec;
 mod database;
 pub mod log;
+mod mark;
 mod network;
 mod node;
+mod pending;
+pub mod restore;
 pub mod state;
 mod types;
 
 pub use database::sync_dir;
-pub use node::{Leadership, Membership, Node, NodeConfig, ProposeError, ReadError};
+pub use network::{Identity, Links, MESSAGE_BYTES_MAX};
+pub use node::{Leadership, Contact, Membership, Reshape, Node, NodeConfig, ProposeError, ReadError};
+pub use pending::Pending;
 
 #[cfg(test)]
 mod suite_tests;
+#[cfg(test)]
+mod tests;

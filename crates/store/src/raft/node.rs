@@ -1,70 +1,57 @@
 //! This member of the raft group, in the store's own words.
 
 mod barrier;
+mod forward;
+mod membership;
+mod propose;
+mod settings;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{ClientWriteError, Fatal, ForwardReason, RaftError};
-use openraft::{Config, Raft, SnapshotPolicy};
+use openraft::errors::Fatal;
 use proto::raftsman_store_v1 as pb;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use self::barrier::Barrier;
+use self::forward::Forward;
+use self::settings::settings;
 use super::log::LogStore;
-use super::network::Network;
-use super::state::{Handle, StateMachine};
-use super::types::{Peer, Proposal, TypeConfig};
-use crate::machine::{Failure, Reply};
+use super::network::{Identity, Links, MESSAGE_BYTES_MAX, Network, PeerService};
+use super::pending::Pending;
+use super::state::{Handle, SnapshotDir, StateMachine};
+use super::types::{Peer, TypeConfig};
+use crate::metrics::Metrics;
 
 pub use self::barrier::ReadError;
+pub use self::forward::LeaderCalls;
+pub use self::membership::{Contact, Membership, Reshape};
+pub use self::propose::ProposeError;
 
-/// How long a proposal may take before its outcome counts as unknown: etcd's five seconds and two elections.
-const PROPOSAL_TIMEOUT: Duration = Duration::from_secs(7);
-/// Pause before a proposal that was not taken is tried again.
-const RETRY_PAUSE: Duration = Duration::from_millis(20);
-/// Entries between two snapshots, and entries kept behind the newest for members that lag.
-const SNAPSHOT_ENTRIES: u64 = 50_000;
-const KEEP_ENTRIES: u64 = 5_000;
+/// How long a member that was asked to lead may take until it does.
+const TRANSFER_MAX: Duration = Duration::from_secs(2);
 
 /// What a member needs to start.
-#[derive(Debug, Clone)]
 pub struct NodeConfig {
-    /// Its own id.
-    pub id: u64,
-    /// Its name, as in `--initial-cluster`.
-    pub name: String,
-    /// Where its peers reach it.
-    pub peer_urls: Vec<String>,
-    /// Folder of snapshots.
-    pub snapshots: PathBuf,
+    /// Who it is.
+    pub identity: Arc<Identity>,
+    /// Its connections to the others.
+    pub links: Arc<Links>,
+    /// Where snapshots lie.
+    pub snapshots: SnapshotDir,
+    /// Entries between two snapshots; 0 is the default.
+    pub snapshot_entries: u64,
+    /// Its proposals, which the machine's worker answers.
+    pub pending: Arc<Pending>,
+    /// Where proposals are counted.
+    pub metrics: Metrics,
 }
 
-/// Why a proposal has no reply.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum ProposeError {
-    /// The machine refused it.
-    #[error(transparent)]
-    Refused(#[from] Failure),
-    /// It was not taken: this member does not lead, and the leader is that one, if known.
-    #[error("not leader")]
-    NotLeader(Option<u64>),
-    /// Taken, but the leader changed: nobody knows whether it will be applied.
-    #[error("leader changed")]
-    Unknown,
-    /// Not answered in time: nobody knows whether it will be applied.
-    #[error("request timed out")]
-    TimedOut,
-    /// The member has stopped.
-    #[error("server stopped")]
-    Stopped,
-}
-
-/// Whether this member leads, and in which term.
+/// Who leads, and in which term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Leadership {
     /// Term of the group as this member knows it.
@@ -86,73 +73,142 @@ pub struct Status {
     pub learner: bool,
 }
 
-/// A member of the group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Membership {
-    /// Its id.
-    pub id: u64,
-    /// Its name.
-    pub name: String,
-    /// Where its peers reach it.
-    pub peer_urls: Vec<String>,
-    /// Whether it has no vote.
-    pub learner: bool,
+/// Raft here, and the way to the others.
+pub struct Reach {
+    id: u64,
+    raft: Raft<TypeConfig, StateMachine>,
+    network: Network,
+    leadership: watch::Receiver<Leadership>,
+}
+
+impl Reach {
+    fn leadership_now(&self) -> Leadership {
+        *self.leadership.borrow()
+    }
+
+    /// The way to the member that leads; `None` where the membership does not know it.
+    fn calls(&self, leader: u64) -> Option<LeaderCalls> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let peer = metrics.membership_config.membership().get_node(&leader)?;
+        Some(LeaderCalls::new(&self.network, leader, peer))
+    }
 }
 
 /// This member.
 pub struct Node {
-    raft: Raft<TypeConfig, StateMachine>,
+    reach: Arc<Reach>,
+    pending: Arc<Pending>,
+    forward: Forward,
     barrier: Barrier,
+    snapshots: SnapshotDir,
     fault: watch::Receiver<Option<String>>,
-    id: u64,
+    metrics: Metrics,
 }
 
 impl Node {
-    /// Starts raft on an open log and machine, and founds a group of this one member if it has none.
-    pub async fn start(config: NodeConfig, log: LogStore, worker: Handle) -> Result<Self, std::io::Error> {
-        let settings = Arc::new(settings().validate().map_err(std::io::Error::other)?);
-        let machine = StateMachine::new(worker, &config.snapshots)?;
+    /// Starts raft on an open log and machine. It takes no part in anything before `open`.
+    pub async fn start(config: NodeConfig, log: LogStore, worker: Handle) -> Result<Self, io::Error> {
+        let id = config.identity.member();
+        let settings = Arc::new(settings(config.snapshot_entries).validate().map_err(io::Error::other)?);
+        let snapshots = config.snapshots.clone();
+        let machine = StateMachine::new(worker, config.snapshots);
         let fault = log.fault();
-        let raft = Raft::new(config.id, settings, Network, log, machine).await.map_err(std::io::Error::other)?;
-        if !raft.is_initialized().await.map_err(std::io::Error::other)? {
-            let peer = Peer { name: config.name, peer_urls: config.peer_urls };
-            raft.initialize(BTreeMap::from([(config.id, peer)])).await.map_err(std::io::Error::other)?;
-        } else if raft.voter_ids().eq([config.id]) {
+        let network = Network { identity: config.identity, links: config.links };
+        let raft = Raft::new(id, settings, network.clone(), log, machine).await.map_err(io::Error::other)?;
+        let leadership = follow(&raft);
+        let reach = Arc::new(Reach { id, raft, network, leadership });
+        Ok(Self {
+            barrier: Barrier::start(reach.clone()),
+            forward: Forward::new(config.pending.clone()),
+            pending: config.pending,
+            snapshots,
+            fault,
+            metrics: config.metrics,
+            reach,
+        })
+    }
+
+    /// Whether this member has been in a group before.
+    pub async fn initialized(&self) -> Result<bool, io::Error> {
+        self.reach.raft.is_initialized().await.map_err(io::Error::other)
+    }
+
+    /// Founds the group of `members`, all with a vote. Only one of them may do it, once.
+    pub async fn initialize(&self, members: Vec<Membership>) -> Result<(), io::Error> {
+        let members: BTreeMap<u64, Peer> = members
+            .into_iter()
+            .map(|member| (member.id, Peer { name: member.name, peer_urls: member.peer_urls, ..Default::default() }))
+            .collect();
+        self.reach.raft.initialize(members).await.map_err(io::Error::other)
+    }
+
+    /// Takes part from now on: answers raft's calls, votes and stands for election.
+    pub async fn open(&self) -> Result<(), io::Error> {
+        let raft = &self.reach.raft;
+        self.reach.network.identity.open();
+        raft.runtime_config().elect(true);
+        if raft.is_initialized().await.map_err(io::Error::other)? && raft.voter_ids().eq([self.id()]) {
             // Alone, there is nobody to wait for.
-            raft.trigger().elect(false).await.map_err(std::io::Error::other)?;
+            raft.trigger().elect(false).await.map_err(io::Error::other)?;
         }
-        Ok(Self { barrier: Barrier::start(raft.clone()), raft, fault, id: config.id })
+        Ok(())
     }
 
     /// This member's id.
     pub fn id(&self) -> u64 {
-        self.id
+        self.reach.id
     }
 
-    /// Proposes a change and waits until it is applied here.
-    pub async fn propose(&self, change: pb::command::Change) -> Result<Reply, ProposeError> {
-        let command = Arc::new(pb::Command { change: Some(change) });
-        let deadline = Instant::now() + PROPOSAL_TIMEOUT;
-        loop {
-            let attempt = self.raft.client_write(Proposal(command.clone()));
-            let written = tokio::time::timeout_at(deadline, attempt).await.map_err(|_| ProposeError::TimedOut)?;
-            match written.map_err(classify) {
-                Ok(response) => return Ok(response.data.reply?),
-                Err(Attempt::Final(error)) => return Err(error),
-                Err(Attempt::NotTaken(error)) if Instant::now() + RETRY_PAUSE >= deadline => return Err(error),
-                Err(Attempt::NotTaken(_)) => tokio::time::sleep(RETRY_PAUSE).await,
-            }
-        }
+    /// Who this member is.
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.reach.network.identity
     }
 
-    /// Returns when this member has applied everything that was committed anywhere before the call.
+    /// Connections to other members.
+    pub fn links(&self) -> &Links {
+        &self.reach.network.links
+    }
+
+    /// Raft's calls, for the peer port.
+    pub fn service(&self) -> pb::peer_server::PeerServer<PeerService> {
+        let service = PeerService {
+            identity: self.identity().clone(),
+            raft: self.reach.raft.clone(),
+            snapshots: self.snapshots.clone(),
+        };
+        pb::peer_server::PeerServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Returns when this member has applied everything that was acknowledged anywhere before the call.
     pub async fn read_barrier(&self) -> Result<(), ReadError> {
         self.barrier.pass().await
     }
 
+    /// The entry that a follower must have applied to read everything acknowledged before the call.
+    pub async fn read_index(&self) -> Result<pb::LogId, ReadError> {
+        self.barrier.index().await.map(|id| super::codec::log_id(&id))
+    }
+
+    /// Whether this member leads, as a quorum confirmed after the call began.
+    pub async fn confirm_leadership(&self) -> Result<(), ReadError> {
+        self.barrier.index().await.map(|_| ())
+    }
+
+    /// The way to the leader; `None` where this member leads or knows of none.
+    pub fn leader_calls(&self) -> Option<LeaderCalls> {
+        let leader = self.reach.leadership_now().leader?;
+        if leader == self.id() { None } else { self.reach.calls(leader) }
+    }
+
+    /// Whether this member leads, as far as it knows.
+    pub fn leads(&self) -> bool {
+        self.reach.leadership_now().leader == Some(self.id())
+    }
+
     /// Where raft stands.
     pub fn status(&self) -> Status {
-        let metrics = self.raft.metrics();
+        let metrics = self.reach.raft.metrics();
         let metrics = metrics.borrow_watched();
         Status {
             leadership: leadership(&metrics),
@@ -164,38 +220,13 @@ impl Node {
 
     /// Follows term and leader.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
-        let mut metrics = self.raft.metrics();
-        let (changes, follow) = watch::channel(leadership(&metrics.borrow_watched()));
-        tokio::spawn(async move {
-            while metrics.changed().await.is_ok() {
-                let now = leadership(&metrics.borrow_watched());
-                changes.send_if_modified(|known| std::mem::replace(known, now) != now);
-                if changes.is_closed() {
-                    return;
-                }
-            }
-        });
-        follow
-    }
-
-    /// The group's members, by id.
-    pub fn members(&self) -> Vec<Membership> {
-        let metrics = self.raft.metrics();
-        let membership = metrics.borrow_watched().membership_config.clone();
-        let voters: Vec<u64> = membership.voter_ids().collect();
-        let member = |(id, peer): (&u64, &Peer)| Membership {
-            id: *id,
-            name: peer.name.clone(),
-            peer_urls: peer.peer_urls.clone(),
-            learner: !voters.contains(id),
-        };
-        membership.nodes().map(member).collect()
+        self.reach.leadership.clone()
     }
 
     /// Returns when this member can't go on, with the reason.
     pub async fn failed(&self) -> String {
         let mut fault = self.fault.clone();
-        let mut metrics = self.raft.metrics();
+        let mut metrics = self.reach.raft.metrics();
         loop {
             if let Some(text) = fault.borrow_and_update().clone() {
                 return format!("the raft log can't be written: {text}");
@@ -214,78 +245,59 @@ impl Node {
 
     /// Hands leadership to another member; answers whether that one leads in time.
     pub async fn transfer_leader(&self, to: u64) -> Result<(), ProposeError> {
-        self.raft.trigger().transfer_leader(to).await.map_err(|_| ProposeError::Stopped)?;
+        self.reach.raft.trigger().transfer_leader(to).await.map_err(|_| ProposeError::Stopped)?;
         let mut leadership = self.leadership();
         let led = leadership.wait_for(|now| now.leader == Some(to));
-        match tokio::time::timeout(PROPOSAL_TIMEOUT, led).await {
+        match tokio::time::timeout(TRANSFER_MAX, led).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(ProposeError::Stopped),
             Err(_) => Err(ProposeError::TimedOut),
         }
     }
 
+    /// Leads no more and never again: gives leadership to the voter whose log is most like this member's.
+    pub async fn hand_over(&self) {
+        self.reach.raft.runtime_config().elect(false);
+        for to in self.heirs() {
+            match self.transfer_leader(to).await {
+                Ok(()) => return tracing::info!("member {to:x} leads now"),
+                Err(error) => tracing::warn!("member {to:x} did not take over: {error}"),
+            }
+        }
+    }
+
+    /// The other voters, the one with the longest log first; none if this member does not lead.
+    fn heirs(&self) -> Vec<u64> {
+        let metrics = self.reach.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let Some(replication) = &metrics.replication else { return Vec::new() };
+        let voters = metrics.membership_config.voter_ids().filter(|id| *id != self.id());
+        let mut heirs: Vec<_> = voters.map(|id| (replication.get(&id).copied().flatten(), id)).collect();
+        heirs.sort();
+        heirs.into_iter().rev().map(|(_, id)| id).collect()
+    }
+
     /// Stops raft; what was acknowledged is on disk.
     pub async fn shutdown(&self) {
-        if let Err(error) = self.raft.shutdown().await {
+        if let Err(error) = self.reach.raft.shutdown().await {
             tracing::warn!("raft did not stop cleanly: {error}");
         }
     }
 }
 
+/// Follows raft's metrics for term and leader, for as long as raft runs.
+fn follow(raft: &Raft<TypeConfig, StateMachine>) -> watch::Receiver<Leadership> {
+    let mut metrics = raft.metrics();
+    let (changes, follow) = watch::channel(leadership(&metrics.borrow_watched()));
+    tokio::spawn(async move {
+        while metrics.changed().await.is_ok() && !changes.is_closed() {
+            let now = leadership(&metrics.borrow_watched());
+            changes.send_if_modified(|known| std::mem::replace(known, now) != now);
+        }
+    });
+    follow
+}
+
 fn leadership(metrics: &openraft::RaftMetrics<TypeConfig>) -> Leadership {
     Leadership { term: metrics.current_term, leader: metrics.current_leader }
-}
-
-/// A failed try.
-enum Attempt {
-    Final(ProposeError),
-    /// Certainly not in the log: may be tried again.
-    NotTaken(ProposeError),
-}
-
-fn classify(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> Attempt {
-    match error {
-        RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => match (forward.reason, forward.leader_id) {
-            // Another member leads: it is for the caller to go there.
-            (ForwardReason::NotLeader, Some(leader)) => Attempt::Final(ProposeError::NotLeader(Some(leader))),
-            (_, leader) => Attempt::NotTaken(ProposeError::NotLeader(leader)),
-        },
-        RaftError::APIError(_) => Attempt::Final(ProposeError::Unknown),
-        RaftError::Fatal(_) => Attempt::Final(ProposeError::Stopped),
-    }
-}
-
-fn settings() -> Config {
-    Config {
-        cluster_name: "raftsman".into(),
-        heartbeat_interval: 100,
-        election_timeout_min: 400,
-        election_timeout_max: 800,
-        // A leader that resumes its term after a restart may have acknowledged, through its followers, entries
-        // that its own log lost: it would write others in their place.
-        enable_leader_restore: Some(false),
-        enable_pre_vote: Some(true),
-        quorum_loss_probe_interval: Some(1600),
-        install_snapshot_timeout: 60_000,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
-        replication_lag_threshold: 2 * SNAPSHOT_ENTRIES,
-        max_in_snapshot_log_to_keep: KEEP_ENTRIES,
-        purge_batch_size: 1024,
-        ..Default::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// openraft's default for a restarted leader loses acknowledged writes, that for pre-vote grants blindly.
-    #[test]
-    fn settings_are_the_safe_ones() {
-        let settings = settings().validate().unwrap();
-        assert_eq!(settings.enable_leader_restore, Some(false));
-        assert_eq!(settings.enable_pre_vote, Some(true));
-        assert!(settings.quorum_loss_probe_interval.unwrap() >= 2 * settings.election_timeout_max);
-        assert_eq!(settings.allow_log_reversion, None);
-    }
 }

@@ -46,6 +46,7 @@ impl fmt::Display for Proposal {
             Some(Change::Alarm(_)) => "alarm",
             Some(Change::Found(_)) => "found",
             Some(Change::Publish(_)) => "publish",
+            Some(Change::HashReport(_)) => "hash-report",
         })
     }
 }
@@ -66,4 +67,6 @@ pub struct Peer {
     pub name: String,
     /// Where it listens to its peers.
     pub peer_urls: Vec<String>,
+    /// Whether it is without a vote only until it has caught up.
+    pub joins_as_voter: bool,
 }

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use proto::etcdserverpb::lease_server::Lease;
@@ -10,8 +11,8 @@ use proto::etcdserverpb::{
     LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseStatus, LeaseTimeToLiveRequest,
     LeaseTimeToLiveResponse,
 };
-use proto::raftsman_store_v1::LeaseRevoke;
 use proto::raftsman_store_v1::command::Change;
+use proto::raftsman_store_v1::{LeaseRemainingRequest, LeaseRevoke};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Context, status};
@@ -21,6 +22,11 @@ use crate::machine::{Failure, Reply};
 const TTL_MIN_SECONDS: i64 = 2;
 /// Longest TTL.
 const TTL_MAX_SECONDS: i64 = 9_000_000_000;
+
+/// Renewals of one stream that are under way at a time.
+const KEEP_ALIVES_MAX: usize = 64;
+/// How long the leader may take to say what a lease has left.
+const REMAINING_MAX: Duration = Duration::from_secs(5);
 
 /// The lease service.
 pub struct LeaseService(pub Arc<Context>);
@@ -46,6 +52,7 @@ impl Lease for LeaseService {
                 reply => reply.map_err(status::propose)?,
             };
             let Reply::LeaseGrant(mut response) = reply else { return Err(status::mismatch()) };
+            self.0.metrics.leases_granted.inc();
             self.0.sign(&mut response.header);
             return Ok(Response::new(response));
         }
@@ -59,6 +66,7 @@ impl Lease for LeaseService {
         let Reply::LeaseRevoke(mut response) = self.0.propose(Change::LeaseRevoke(revoke)).await? else {
             return Err(status::mismatch());
         };
+        self.0.metrics.leases_revoked.inc();
         self.0.sign(&mut response.header);
         Ok(Response::new(response))
     }
@@ -70,16 +78,8 @@ impl Lease for LeaseService {
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<KeepAlives>, Status> {
         let context = self.0.clone();
-        let answers = request.into_inner().map(move |request| {
-            let id = request?.id;
-            // Only the leader's clock counts.
-            if context.node.status().leadership.leader != Some(context.node.id()) {
-                return Err(Status::unavailable("etcdserver: no leader"));
-            }
-            // An unknown lease is answered with a TTL of 0.
-            let ttl = context.leases.renew(id).unwrap_or(0);
-            Ok(LeaseKeepAliveResponse { header: context.header_now(), id, ttl })
-        });
+        let answers = request.into_inner().map(move |request| keep_alive(context.clone(), request));
+        let answers = answers.buffered(KEEP_ALIVES_MAX);
         Ok(Response::new(Box::pin(answers)))
     }
 
@@ -89,12 +89,13 @@ impl Lease for LeaseService {
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
         let request = request.into_inner();
         self.0.read_barrier().await?;
+        let remaining = remaining(&self.0, request.id).await?;
         let leases = self.0.view.shared().leases.read();
         let mut response =
             LeaseTimeToLiveResponse { header: self.0.header_now(), id: request.id, ttl: -1, ..Default::default() };
         if let Some(terms) = leases.terms(request.id) {
             response.granted_ttl = terms.granted_ttl_seconds;
-            response.ttl = self.0.leases.remaining(request.id).unwrap_or(terms.granted_ttl_seconds);
+            response.ttl = remaining.unwrap_or(terms.granted_ttl_seconds);
             if request.keys {
                 response.keys = leases.keys(request.id);
             }
@@ -107,4 +108,22 @@ impl Lease for LeaseService {
         let leases = self.0.view.shared().leases.read().iter().map(|(id, _)| LeaseStatus { id }).collect();
         Ok(Response::new(LeaseLeasesResponse { header: self.0.header_now(), leases }))
     }
+}
+
+/// Renews a lease. One that does not exist is answered with a TTL of 0.
+async fn keep_alive(
+    context: Arc<Context>,
+    request: Result<LeaseKeepAliveRequest, Status>,
+) -> Result<LeaseKeepAliveResponse, Status> {
+    let id = request?.id;
+    let header = context.header_now();
+    let ttl = context.renewals.renew(id).await?;
+    Ok(LeaseKeepAliveResponse { header, id, ttl })
+}
+
+/// What the leader says that a lease has left, in seconds; `None` where it has not begun to count.
+async fn remaining(context: &Context, id: i64) -> Result<Option<i64>, Status> {
+    let Some(calls) = context.node.leader_calls() else { return Ok(context.leases.remaining(id)) };
+    let request = calls.request(LeaseRemainingRequest { id }, REMAINING_MAX);
+    Ok(calls.client().lease_time_to_live(request).await?.into_inner().remaining_seconds)
 }

@@ -1,45 +1,49 @@
 //! The etcd v3 services: one file each, over the same handful of things.
 
 mod auth;
+mod backup;
 mod cluster;
 mod election;
+mod frames;
 mod health;
 mod kv;
 mod lease;
+pub mod learner;
 mod lock;
 mod maintenance;
 mod ownership;
 pub mod reflection;
-mod status;
+pub mod status;
 mod watch;
 
 use std::sync::Arc;
 
 use prost::Message;
-use proto::etcdserverpb::ResponseHeader;
+use proto::etcdserverpb::{AlarmType, ResponseHeader};
 use proto::raftsman_store_v1::command::Change;
 use tokio::sync::watch as signal;
 use tonic::Status;
 
 use crate::lease_clock::LeaseClock;
-use crate::machine::{Refused, Reply, View};
+use crate::machine::{Failure, Refused, Reply, View};
+use crate::members::Introduction;
+use crate::metrics::{Metrics, SharedRegistry};
+use crate::quota::Quota;
 use crate::raft::Node;
-use crate::raft::state::RocksDisk;
+use crate::raft::state::{RocksDisk, SnapshotDir};
+use crate::renewals::Renewals;
 use crate::watch::Hub;
 
+pub use frames::limit;
 pub use health::{health, http};
 
 /// The version of etcd that the store speaks like.
-pub const ETCD_VERSION: &str = "3.6.5";
+pub const ETCD_VERSION: &str = "3.6.16";
 /// The version that all members of the group have in common.
 pub const CLUSTER_VERSION: &str = "3.6.0";
 
 /// Bytes of a request that is proposed; etcd's default.
 const REQUEST_BYTES_MAX: usize = 3 << 19;
-/// Bytes of a message that etcd takes at all.
-const MESSAGE_BYTES_MAX: usize = 2 << 20;
-/// Bytes of a message that is read, so that one that is too big gets etcd's answer, not the transport's.
-const DECODE_BYTES_MAX: usize = 16 << 20;
 
 /// What every service works with.
 pub struct Context {
@@ -51,8 +55,22 @@ pub struct Context {
     pub hub: Hub,
     /// When leases end.
     pub leases: Arc<LeaseClock>,
+    /// Renewals on their way to the leader.
+    pub renewals: Renewals,
+    /// Who this member is to its peers.
+    pub introduction: Introduction,
+    /// Held while members are changed.
+    pub changes: tokio::sync::Mutex<()>,
     /// Revision up to which garbage is gone.
     pub pruned: signal::Receiver<i64>,
+    /// Where snapshots lie.
+    pub snapshots: SnapshotDir,
+    /// How much space there is.
+    pub quota: Quota,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What is served of it.
+    pub registry: SharedRegistry,
 }
 
 impl Context {
@@ -82,9 +100,19 @@ impl Context {
         self.node.propose(change).await.map_err(status::propose)
     }
 
+    /// Whether this member's content was found to be another than the group's.
+    pub fn is_corrupt(&self) -> bool {
+        let own = (self.node.id(), AlarmType::Corrupt as i32);
+        self.view.shared().group.read().alarms.contains(&own)
+    }
+
     /// Waits until a read here sees everything that was acknowledged before.
     async fn read_barrier(&self) -> Result<(), Status> {
-        self.node.read_barrier().await.map_err(status::read)
+        let passed = self.node.read_barrier().await;
+        if passed.is_err() {
+            self.metrics.read_indexes_failed.inc();
+        }
+        passed.map_err(status::read)
     }
 
     /// Reads the disk beside the runtime's threads.
@@ -92,6 +120,9 @@ impl Context {
         &self,
         read: impl FnOnce(&View<RocksDisk>) -> Result<T, Refused> + Send + 'static,
     ) -> Result<T, Status> {
+        if self.is_corrupt() {
+            return Err(status::failure(Failure::Corrupt));
+        }
         let view = self.view.clone();
         let answer = tokio::task::spawn_blocking(move || read(&view)).await;
         answer.map_err(|_| status::stopped())?.map_err(status::refused)
@@ -100,12 +131,7 @@ impl Context {
 
 /// Refuses a request that is too big to be proposed.
 fn check_size(request: &impl Message) -> Result<(), Status> {
-    let bytes = request.encoded_len();
-    if bytes > MESSAGE_BYTES_MAX {
-        let text = format!("grpc: received message larger than max ({bytes} vs. {MESSAGE_BYTES_MAX})");
-        return Err(Status::resource_exhausted(text));
-    }
-    if bytes > REQUEST_BYTES_MAX {
+    if request.encoded_len() > REQUEST_BYTES_MAX {
         return Err(Status::invalid_argument("etcdserver: request is too large"));
     }
     Ok(())
@@ -115,12 +141,11 @@ fn check_size(request: &impl Message) -> Result<(), Status> {
 pub fn routes(context: &Arc<Context>) -> tonic::service::Routes {
     use proto::etcdserverpb as etcd;
     use proto::{v3electionpb, v3lockpb};
-    let kv = etcd::kv_server::KvServer::new(kv::KvService(context.clone()));
     let election = v3electionpb::election_server::ElectionServer::new(election::ElectionService(context.clone()));
     let mut routes = tonic::service::Routes::builder();
     routes
-        .add_service(kv.max_decoding_message_size(DECODE_BYTES_MAX))
-        .add_service(etcd::watch_server::WatchServer::new(watch::WatchService(context.clone())))
+        .add_service(etcd::kv_server::KvServer::new(kv::KvService(context.clone())))
+        .add_service(watch::WatchService(context.clone()))
         .add_service(etcd::lease_server::LeaseServer::new(lease::LeaseService(context.clone())))
         .add_service(etcd::cluster_server::ClusterServer::new(cluster::ClusterService(context.clone())))
         .add_service(etcd::maintenance_server::MaintenanceServer::new(maintenance::MaintenanceService(context.clone())))

@@ -22,6 +22,16 @@ pub fn failure(failure: Failure) -> Status {
         Failure::LeaseTtlTooLarge => (Code::OutOfRange, "etcdserver: too large lease TTL"),
         Failure::NoSpace => (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
         Failure::Corrupt => (Code::DataLoss, "etcdserver: corrupt cluster"),
+        Failure::OtherDirectory => (
+            Code::FailedPrecondition,
+            "the id of this member was given to another data directory; start the member with that one, or remove it \
+             (raftsman member remove), add it again and start it with an empty directory",
+        ),
+        Failure::OlderDirectory => (
+            Code::FailedPrecondition,
+            "this data directory is an older copy of the member's; use the newest one, or remove the member (raftsman \
+             member remove), add it again and start it with an empty directory",
+        ),
         Failure::RecordMissing => (Code::DataLoss, "raftsman: a record is missing in the state database"),
     };
     Status::new(code, text)
@@ -39,7 +49,7 @@ pub fn refused(refused: Refused) -> Status {
 pub fn propose(error: ProposeError) -> Status {
     match error {
         ProposeError::Refused(refusal) => failure(refusal),
-        ProposeError::NotLeader(_) => Status::unavailable("etcdserver: no leader"),
+        ProposeError::NoLeader => Status::unavailable("etcdserver: no leader"),
         ProposeError::Unknown => Status::unavailable("etcdserver: leader changed"),
         ProposeError::TimedOut => Status::unavailable("etcdserver: request timed out"),
         ProposeError::Stopped => stopped(),
@@ -49,8 +59,8 @@ pub fn propose(error: ProposeError) -> Status {
 /// Status of a read that can't be linearizable.
 pub fn read(error: ReadError) -> Status {
     match error {
-        ReadError::NotLeader => Status::unavailable("etcdserver: no leader"),
-        ReadError::NoQuorum => Status::unavailable("etcdserver: leader changed"),
+        ReadError::NoLeader => Status::unavailable("etcdserver: no leader"),
+        ReadError::NoQuorum => Status::unavailable("etcdserver: request timed out"),
         ReadError::Stopped => stopped(),
     }
 }

@@ -1,8 +1,15 @@
 //! How a member meets the others of its group.
 
+mod leader;
+mod port;
+mod tls;
+
 use std::path::PathBuf;
 
 use tokio::net::TcpListener;
+
+pub use port::PeerPort;
+pub use tls::configs;
 
 /// The peer port and who is expected there.
 #[derive(Debug)]

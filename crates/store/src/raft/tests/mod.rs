@@ -1,0 +1,173 @@
+//! The rules of `reference/raft-store.md` that only a group shows, each by a case in which breaking the rule loses
+//! something.
+
+// In a test a panic is the failure.
+#![allow(clippy::unwrap_used)]
+
+mod seat;
+
+use std::time::Duration;
+
+use seat::{Group, PATIENCE, eventually};
+
+use super::log::memory::Sync;
+use super::{ProposeError, ReadError};
+
+/// A leader commits through its followers before its own disk has the entries. When it dies then, its log is shorter
+/// than what was acknowledged; if it went on leading its old term after a restart, it would write other entries in
+/// their place (R14, section 8).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_leader_does_not_overwrite_what_its_followers_acknowledged() {
+    let mut group = Group::found(3).await;
+    let leader = group.leader().await;
+    let seat = &group.0[leader];
+    for number in 0..10 {
+        seat.put(&format!("early-{number}"), "first").await.unwrap();
+    }
+    eventually(async || seat.disk.last_durable().filter(|id| id.index >= 11).ok_or("not on disk yet")).await;
+    seat.disk.syncs(Sync::Stalls);
+    let durable = seat.disk.last_durable();
+    for number in 0..20 {
+        // Acknowledged by the two others.
+        tokio::time::timeout(PATIENCE, seat.put(&format!("late-{number}"), "first")).await.unwrap().unwrap();
+    }
+    assert_eq!(seat.disk.last_durable(), durable);
+    group.0[leader].kill().await;
+    group.0[leader].restart().await;
+    // Whatever a client does meanwhile through the member that led.
+    eventually(async || group.0[leader].put("after", "second").await).await;
+    for seat in &group.0 {
+        seat.node().read_barrier().await.unwrap();
+        for key in (0..10).map(|number| format!("early-{number}")).chain((0..20).map(|number| format!("late-{number}")))
+        {
+            assert_eq!(seat.peek(&key), Some(("first".into(), 1)), "{key} on member {}", seat.id);
+        }
+    }
+}
+
+/// Nothing is acknowledged before the fsync that covers it, also not by a member that is alone (R2).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_is_not_acknowledged_before_it_is_durable() {
+    let group = Group::found(1).await;
+    let seat = &group.0[group.leader().await];
+    seat.put("a", "1").await.unwrap();
+    seat.disk.syncs(Sync::Stalls);
+    let mut put = Box::pin(seat.put("b", "1"));
+    assert!(tokio::time::timeout(Duration::from_millis(500), &mut put).await.is_err());
+    assert_eq!(seat.peek("b"), None);
+    seat.disk.syncs(Sync::Works);
+    put.await.unwrap();
+    assert_eq!(seat.peek("b"), Some(("1".into(), 1)));
+}
+
+/// The first failure of the disk ends the member: it says so, and takes nothing any more (R3).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failing_disk_ends_the_member() {
+    let group = Group::found(1).await;
+    let seat = &group.0[group.leader().await];
+    seat.put("a", "1").await.unwrap();
+    seat.disk.syncs(Sync::Fails);
+    assert!(seat.put("b", "1").await.is_err());
+    let reason = tokio::time::timeout(PATIENCE, seat.node().failed()).await.unwrap();
+    assert!(reason.contains("no such disk"), "{reason}");
+    seat.disk.syncs(Sync::Works);
+    assert!(seat.put("c", "1").await.is_err());
+}
+
+/// A leader that is cut off does not know it; only a quorum can tell it. Until then it must not serve reads as the
+/// newest (R9). The write that it could not replicate has no outcome that it could know (R10), and when it learns
+/// that the entry is lost it proposes it again: applied once, not twice and not never.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_cut_off_serves_no_reads_and_knows_no_outcome() {
+    let group = Group::found(3).await;
+    let old = group.leader().await;
+    group.0[old].put("key", "old").await.unwrap();
+    group.wire(old, false);
+    let lost = group.0[old].put("lost", "1");
+    let read = group.0[old].node().read_barrier();
+    let elsewhere = async {
+        let new = group.leader_among(|index| index != old).await;
+        eventually(async || group.0[new].put("key", "new").await).await;
+    };
+    let (lost, read, ()) = tokio::join!(lost, read, elsewhere);
+    assert_eq!(read, Err(ReadError::NoQuorum));
+    assert!(matches!(lost, Err(ProposeError::TimedOut)), "{lost:?}");
+    assert_eq!(group.0[old].peek("key"), Some(("old".into(), 1)));
+
+    let retried = group.0[old].put("retried", "1");
+    let heal = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        group.wire(old, true);
+    };
+    let (retried, ()) = tokio::join!(retried, heal);
+    retried.unwrap();
+    for seat in &group.0 {
+        seat.node().read_barrier().await.unwrap();
+        assert_eq!(seat.peek("key"), Some(("new".into(), 2)));
+        assert_eq!(seat.peek("retried"), Some(("1".into(), 1)));
+    }
+}
+
+/// A member that was cut off asks before it stands for election, and is told no: it does not depose a leader that
+/// all others follow (R14).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_comes_back_does_not_depose_the_leader() {
+    let group = Group::found(3).await;
+    let leader = group.leader().await;
+    let away = (leader + 1) % 3;
+    let before = group.0[leader].node().status().leadership;
+    group.wire(away, false);
+    // Several of its elections.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    group.wire(away, true);
+    group.0[leader].put("key", "value").await.unwrap();
+    eventually(async || group.0[away].peek("key").ok_or("not there yet")).await;
+    assert_eq!(group.0[leader].node().status().leadership, before);
+}
+
+/// Reads through any member see what was acknowledged anywhere before (R9).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_member_reads_what_was_acknowledged_before() {
+    let group = Group::found(3).await;
+    group.leader().await;
+    for round in 1..=60 {
+        let (writer, reader) = (round as usize % 3, (round as usize + 1) % 3);
+        group.0[writer].put("key", &round.to_string()).await.unwrap();
+        group.0[reader].node().read_barrier().await.unwrap();
+        assert_eq!(group.0[reader].peek("key"), Some((round.to_string(), round)));
+    }
+}
+
+/// A follower's proposals survive its leader's death: those that are lost with it are proposed again, those that are
+/// not are not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forwarded_writes_are_applied_once_over_a_change_of_leader() {
+    let mut group = Group::found(3).await;
+    let leader = group.leader().await;
+    let follower = (leader + 1) % 3;
+    let node = group.0[follower].node().clone();
+    let writes = (0..200).map(|number| {
+        let node = node.clone();
+        let put = proto::etcdserverpb::PutRequest {
+            key: format!("key-{number}").into(),
+            value: "1".into(),
+            ..Default::default()
+        };
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(number * 2)).await;
+            node.propose(proto::raftsman_store_v1::command::Change::Put(put)).await
+        })
+    });
+    let writes: Vec<_> = writes.collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    group.0[leader].kill().await;
+    for (number, write) in writes.into_iter().enumerate() {
+        let outcome = write.await.unwrap();
+        let found = eventually(async || group.0[follower].node().read_barrier().await.map(|()| ())).await;
+        let found = (found, group.0[follower].peek(&format!("key-{number}"))).1;
+        match outcome {
+            Ok(_) => assert_eq!(found, Some(("1".into(), 1)), "key-{number}"),
+            Err(error) => assert!(matches!(error, ProposeError::TimedOut), "{error}"),
+        }
+    }
+}

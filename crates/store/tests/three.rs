@@ -1,0 +1,73 @@
+//! Three members: what is written through any is read from every, also after one of them has gone.
+
+// In a test a panic is the failure.
+#![allow(clippy::unwrap_used)]
+
+mod trio;
+
+use trio::{Trio, eventually};
+
+use proto::etcdserverpb::{LeaseGrantRequest, LeaseKeepAliveRequest, LeaseTimeToLiveRequest, PutRequest};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_anywhere_is_read_everywhere() {
+    let trio = Trio::start().await;
+    for writer in 0..3 {
+        let key = format!("key-{writer}");
+        let revision = trio.member(writer).put(&key, "value").await.unwrap();
+        for reader in 0..3 {
+            // Linearizable, so at once.
+            assert_eq!(trio.member(reader).get(&key).await.unwrap().as_deref(), Some("value"));
+        }
+        assert_eq!(revision, writer as i64 + 2);
+    }
+    let leader = trio.leader().await;
+    let (_, leader_id) = trio.member(leader).status().await;
+    for index in 0..3 {
+        let seen = eventually(async || {
+            let (seen, _) = trio.member(index).status().await;
+            if seen == 0 { Err("no leader yet") } else { Ok(seen) }
+        });
+        assert_eq!(seen.await, leader_id);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_go_on_when_the_leader_stops_and_it_comes_back() {
+    let mut trio = Trio::start().await;
+    let leader = trio.leader().await;
+    trio.member(leader).put("before", "1").await.unwrap();
+    trio.stop(leader).await;
+    let other = trio.follower().await;
+    // The stopped leader handed over, so nothing needs to be tried twice.
+    trio.member(other).put("while", "2").await.unwrap();
+    trio.restart(leader).await;
+    let back = trio.member(leader);
+    assert_eq!(back.get("before").await.unwrap().as_deref(), Some("1"));
+    assert_eq!(back.get("while").await.unwrap().as_deref(), Some("2"));
+    back.put("after", "3").await.unwrap();
+    assert_eq!(trio.member(other).get("after").await.unwrap().as_deref(), Some("3"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_are_kept_alive_through_every_member() {
+    let trio = Trio::start().await;
+    let leader = trio.leader().await;
+    let follower = trio.follower().await;
+    let grant = LeaseGrantRequest { ttl: 600, id: 77 };
+    trio.member(follower).lease().lease_grant(grant).await.unwrap();
+    let put = PutRequest { key: "held".into(), lease: 77, ..Default::default() };
+    trio.member(follower).kv().put(put).await.unwrap();
+    for index in [leader, follower] {
+        let mut lease = trio.member(index).lease();
+        let requests = futures::stream::iter([77, 78].map(|id| LeaseKeepAliveRequest { id }));
+        let mut answers = lease.lease_keep_alive(requests).await.unwrap().into_inner();
+        assert_eq!(answers.message().await.unwrap().unwrap().ttl, 600);
+        // Unknown.
+        assert_eq!(answers.message().await.unwrap().unwrap().ttl, 0);
+        let ask = LeaseTimeToLiveRequest { id: 77, keys: true };
+        let left = lease.lease_time_to_live(ask).await.unwrap().into_inner();
+        assert_eq!((left.granted_ttl, left.keys), (600, vec!["held".into()]));
+        assert!((500..=600).contains(&left.ttl), "{}", left.ttl);
+    }
+}
