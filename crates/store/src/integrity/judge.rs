@@ -43,20 +43,20 @@ mod tests {
 
     #[test]
     fn the_minority_is_accused() {
-        assert_eq!(judge(3, &[(1, 5, 7), (2, 5, 7), (3, 5, 7)]), []);
+        assert!(judge(3, &[(1, 5, 7), (2, 5, 7), (3, 5, 7)]).is_empty());
         assert_eq!(judge(3, &[(1, 5, 7), (2, 5, 8), (3, 5, 7)]), [2]);
         // Two of three are enough to know.
-        assert_eq!(judge(3, &[(1, 5, 7), (2, 5, 7)]), []);
+        assert!(judge(3, &[(1, 5, 7), (2, 5, 7)]).is_empty());
         assert_eq!(judge(5, &[(1, 5, 7), (2, 5, 7), (3, 5, 7), (4, 5, 1)]), [4]);
     }
 
     #[test]
     fn nobody_is_accused_too_early() {
-        assert_eq!(judge(3, &[(1, 5, 7), (2, 5, 8)]), []);
-        assert_eq!(judge(5, &[(1, 5, 7), (2, 5, 8), (3, 5, 7), (4, 5, 8)]), []);
+        assert!(judge(3, &[(1, 5, 7), (2, 5, 8)]).is_empty());
+        assert!(judge(5, &[(1, 5, 7), (2, 5, 8), (3, 5, 7), (4, 5, 8)]).is_empty());
         // Of different revisions, hashes say nothing about each other.
-        assert_eq!(judge(3, &[(1, 5, 7), (2, 6, 8), (3, 7, 9)]), []);
-        assert_eq!(judge(3, &[(1, 5, 7), (9, 5, 8)]), []);
+        assert!(judge(3, &[(1, 5, 7), (2, 6, 8), (3, 7, 9)]).is_empty());
+        assert!(judge(3, &[(1, 5, 7), (9, 5, 8)]).is_empty());
     }
 
     #[test]
