@@ -29,6 +29,7 @@ pub const NAMES: [&str; 3] = ["a", "b", "c"];
 pub struct Trio {
     dir: TempDir,
     urls: Vec<(String, String)>,
+    snapshot_entries: u64,
     pub members: [Option<Member>; 3],
 }
 
@@ -75,6 +76,11 @@ impl Authority {
 impl Trio {
     /// Starts all three, which found their group.
     pub async fn start() -> Self {
+        Self::start_with(0).await
+    }
+
+    /// Starts all three with so many entries between two snapshots; 0 is the default.
+    pub async fn start_with(snapshot_entries: u64) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let authority = Authority::new();
         let mut listeners = Vec::new();
@@ -86,7 +92,7 @@ impl Trio {
             urls.push((name.to_owned(), format!("https://{address}")));
             listeners.push(listener);
         }
-        let mut trio = Self { dir, urls, members: [None, None, None] };
+        let mut trio = Self { dir, urls, snapshot_entries, members: [None, None, None] };
         let starting = listeners.into_iter().enumerate().map(|(index, listener)| trio.run(index, listener));
         let members = futures::future::join_all(starting).await;
         for (slot, member) in trio.members.iter_mut().zip(members) {
@@ -128,6 +134,7 @@ impl Trio {
             ready: Some(said),
             leads: Some(leading),
             hand_over: Some(told),
+            snapshot_entries: self.snapshot_entries,
             ..Default::default()
         };
         let mut task = tokio::spawn(store::run(config, client, async {

@@ -16,3 +16,6 @@ pub use disk::RocksDisk;
 pub use prune::Pruner;
 pub use snapshot::{SnapshotDir, SnapshotFolder, archive, receive, send};
 pub use worker::{Feed, Handle, start};
+
+#[cfg(test)]
+mod install_tests;
