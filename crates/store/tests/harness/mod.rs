@@ -43,7 +43,8 @@ pub async fn try_start(dir: &Path, name: &str) -> Result<Running, store::Error> 
     run(store::Config { name: name.into(), data_dir: dir.to_owned(), ..Default::default() }).await
 }
 
-async fn run(config: store::Config) -> Result<Running, store::Error> {
+/// Starts a store, or answers why it does not.
+pub async fn run(config: store::Config) -> Result<Running, store::Error> {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let (said, ready) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();
