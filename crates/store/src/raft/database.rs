@@ -68,7 +68,8 @@ pub fn io_error(error: rocksdb::Error) -> io::Error {
 
 /// Whether opening failed because another process has the database open.
 pub fn is_locked(error: &rocksdb::Error) -> bool {
-    error.kind() == rocksdb::ErrorKind::IOError && error.as_ref().contains("lock file")
+    let text: &str = error.as_ref();
+    error.kind() == rocksdb::ErrorKind::IOError && (text.contains("While lock file") || text.contains("lock hold by"))
 }
 
 /// Whether a file that must be there is not.
