@@ -14,6 +14,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use proto::etcdserverpb::StatusResponse;
 use tempfile::TempDir;
 
 use crate::cluster::{Client, Daemon};
@@ -25,6 +26,9 @@ use crate::store_client::{Identity, StoreClient, block_on};
 
 /// How long a group may take to have a leader, on a machine that is busy with other tests.
 const LEADER_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long one member may take to say who leads.
+const STATUS_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a member runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +218,7 @@ impl Members {
         eventually(LEADER_WITHIN, || {
             let ended = self.daemon_mut(index).ended();
             assert!(ended.is_none(), "etcd ended: {ended:?}\n{}", self.log(index));
-            self.status_leader(index).map(drop)
+            self.follows(index)
         });
     }
 
@@ -341,41 +345,43 @@ impl Members {
         (0..self.count()).map(|index| (self.client_url(index), self.identity())).collect()
     }
 
-    /// The leader by the word of one member, as an index.
-    fn status_leader(&self, index: usize) -> Result<usize, String> {
-        let asked: Vec<(String, Identity)> = self.stores();
-        block_on(async move {
-            let status = StoreClient::new(&asked[index].0, &asked[index].1).status().await?;
-            let mut ids = Vec::new();
-            for (url, identity) in &asked {
-                match StoreClient::new(url, identity).status().await {
-                    Ok(answer) => ids.push(answer.header.map_or(0, |header| header.member_id)),
-                    Err(_) => ids.push(0),
-                }
-            }
-            let leader = ids.iter().position(|id| *id == status.leader && *id != 0);
-            leader.ok_or_else(|| format!("{} names leader {:x}; members {ids:x?}", asked[index].0, status.leader))
-        })
-    }
-
     /// The leader, in which all running members that answer agree; waits for one.
     #[track_caller]
     pub fn leader(&self) -> usize {
         eventually(LEADER_WITHIN, || self.leader_now())
     }
 
-    /// The leader by the word of the first member that answers, or why there is none.
+    /// The leader in which all members that answer agree and which answers itself, or why there is none.
     pub fn leader_now(&self) -> Result<usize, String> {
-        let started = |index: &usize| self.members[*index].daemon.is_some();
-        let answers = (0..self.count()).filter(started).map(|index| self.status_leader(index));
-        let mut said = Vec::new();
-        for answer in answers {
-            match answer {
-                Ok(leader) => return Ok(leader),
-                Err(why) => said.push(why),
+        let asked = self.stores();
+        let statuses = block_on(async {
+            let ask = async |(url, identity): &(String, Identity)| {
+                let store = StoreClient::new(url, identity);
+                tokio::time::timeout(STATUS_WITHIN, store.status()).await.map_err(|_| "no answer".to_owned())?
+            };
+            futures::future::join_all(asked.iter().map(ask)).await
+        });
+        let answered: Vec<_> = statuses.iter().flatten().collect();
+        let told = answered.first().map_or(0, |status| status.leader);
+        let id = |status: &StatusResponse| status.header.as_ref().map_or(0, |header| header.member_id);
+        let leads = |status: &Result<StatusResponse, String>| status.as_ref().is_ok_and(|status| id(status) == told);
+        match statuses.iter().position(leads) {
+            Some(leader) if answered.iter().all(|status| status.leader == told) => Ok(leader),
+            _ => {
+                let said = |status: &Result<StatusResponse, String>| match status {
+                    Ok(status) => format!("{:x} names {:x}", id(status), status.leader),
+                    Err(why) => why.clone(),
+                };
+                Err(statuses.iter().map(said).collect::<Vec<_>>().join("; "))
             }
         }
-        Err(said.join("; "))
+    }
+
+    /// Whether a member answers and knows a leader.
+    fn follows(&self, index: usize) -> Result<(), String> {
+        let (url, identity) = self.stores()[index].clone();
+        let status = block_on(async move { StoreClient::new(&url, &identity).status().await })?;
+        if status.leader != 0 { Ok(()) } else { Err(format!("member {} knows no leader", self.name(index))) }
     }
 
     /// A member that does not lead.

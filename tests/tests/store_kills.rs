@@ -23,6 +23,9 @@ const SNAPSHOT_COUNT: &str = "300";
 const WRITES_PER_KILL_MIN: u64 = 20;
 const WRITES_PER_SECOND: f64 = 200.0;
 
+/// Enough clients that the members which live are busy while others wait for the one that was killed.
+const PROFILE: Profile = Profile { clients_per_member: 4, rate: 800 };
+
 fn setup() -> Setup {
     let flags = vec!["--snapshot-count".to_owned(), SNAPSHOT_COUNT.to_owned()];
     Setup { flags, ..Setup::of(Program::Store) }
@@ -34,7 +37,7 @@ fn nothing_acknowledged_is_lost_when_members_are_killed() {
     let long = kills > KILLS;
     let mut dice = Dice::thrown();
     let mut members = Members::start_with(setup());
-    let mut traffic = Traffic::prepare(&members, Profile::default());
+    let mut traffic = Traffic::prepare(&members, PROFILE);
     traffic.resume();
     let begun = Instant::now();
     let mut rested = Duration::ZERO;

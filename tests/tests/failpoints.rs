@@ -1,0 +1,164 @@
+//! A member dies at each step that makes something durable, under load: before the log is written, between write and
+//! fsync, while it votes, applies, takes, receives or installs a snapshot, purges, compacts. Each point is hit, and after
+//! all of them nothing acknowledged is lost, the history is linearizable and all members hold the same.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::time::Duration;
+
+use proto::etcdserverpb::{CompactionRequest, MoveLeaderRequest};
+use tests::dice::{Dice, rounds};
+use tests::history::expect_kept;
+use tests::members::{Members, Program, Setup};
+use tests::patience::{eventually, seconds};
+use tests::store_client::{StoreClient, block_on};
+use tests::traffic::{Profile, Traffic};
+
+/// Times that each point is hit.
+const ROUNDS: usize = 1;
+/// A member may take a while until it comes by.
+const DEATH_WITHIN: Duration = Duration::from_secs(90);
+/// Entries between two snapshots.
+const SNAPSHOT_COUNT: u64 = 200;
+/// Writes after which no log reaches back to what a stopped member has.
+const FAR: u64 = 4 * SNAPSHOT_COUNT;
+
+/// How a member is brought to a point.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It comes by under load, sometimes as the leader.
+    Load,
+    /// The leader is killed, so it is asked for its vote.
+    Vote,
+    /// It was away for so long that it is sent a snapshot.
+    Absence,
+}
+
+/// A point, when it strikes, and how to get there.
+type Point = (&'static str, &'static str, Way);
+
+const POINTS: [Point; 11] = [
+    ("log-before-write", "400*off->return", Way::Load),
+    ("log-before-sync", "400*off->return", Way::Load),
+    ("log-after-sync", "400*off->return", Way::Load),
+    ("apply-before-write", "400*off->return", Way::Load),
+    ("apply-after-write", "400*off->return", Way::Load),
+    ("purge-before-write", "return", Way::Load),
+    ("compact-before-write", "return", Way::Load),
+    ("snapshot-before-rename", "return", Way::Load),
+    ("vote-before-sync", "return", Way::Vote),
+    ("snapshot-before-install", "return", Way::Absence),
+    ("snapshot-after-install", "return", Way::Absence),
+];
+
+fn compact(members: &Members, index: usize) {
+    let (url, identity) = members.stores()[index].clone();
+    // Another compaction may have gone further, or the member may just have died: either is fine.
+    let _refused = block_on(async move {
+        let store = StoreClient::new(&url, &identity);
+        let revision = store.get("h/k0").await.ok()?.header?.revision - 20;
+        store.kv().compact(CompactionRequest { revision, physical: false }).await.ok()
+    });
+}
+
+/// Makes a member the leader, if it can be.
+fn crown(members: &Members, index: usize) {
+    let Ok(leader) = members.leader_now() else { return };
+    let (old, new) = (members.stores()[leader].clone(), members.stores()[index].clone());
+    // The member may just have died, which is what all this is for.
+    let _in_vain = block_on(async move {
+        let target = StoreClient::new(&new.0, &new.1).status().await.ok()?.header?.member_id;
+        let mut maintenance = StoreClient::new(&old.0, &old.1).maintenance();
+        let moved = maintenance.move_leader(MoveLeaderRequest { target_id: target });
+        tokio::time::timeout(Duration::from_secs(2), moved).await.ok()?.ok()
+    });
+}
+
+/// Brings a member to a point and waits until it has died there.
+fn strike(members: &mut Members, traffic: &Traffic, victim: usize, (point, when, way): Point, lead: bool) {
+    members.kill(victim);
+    let before = traffic.acknowledged();
+    if way == Way::Absence {
+        eventually(seconds(90), || match traffic.acknowledged() - before {
+            enough if enough > FAR => Ok(()),
+            few => Err(format!("only {few} writes while a member was away")),
+        });
+    }
+    let logged = members.log(victim).len();
+    members.launch_as(victim, "new", &[], &[("FAILPOINTS", &format!("{point}={when}"))]);
+    let mut killed = None;
+    if way == Way::Vote {
+        members.wait_ready(victim);
+        let leader = members.leader();
+        if leader != victim {
+            members.kill(leader);
+            killed = Some(leader);
+        }
+    }
+    let other = (victim + 1) % members.count();
+    eventually(DEATH_WITHIN, || {
+        if point.starts_with("compact") {
+            compact(members, other);
+        }
+        if lead && members.runs(victim) {
+            crown(members, victim);
+        }
+        if members.runs(victim) { Err(format!("member {victim} still runs, past {point}")) } else { Ok(()) }
+    });
+    let log = members.log(victim)[logged..].to_owned();
+    assert!(
+        log.contains(&format!("failpoint {point}: this process dies")),
+        "{point}: it died of something else\n{log}"
+    );
+    members.kill(victim);
+    if let Some(leader) = killed {
+        members.launch(leader);
+    }
+    members.restart(victim);
+    if let Some(leader) = killed {
+        members.wait_ready(leader);
+    }
+}
+
+#[test]
+fn a_member_may_die_at_every_step_of_durability() {
+    let mut dice = Dice::thrown();
+    let flags = vec!["--snapshot-count".to_owned(), SNAPSHOT_COUNT.to_string()];
+    let mut members = Members::start_with(Setup { flags, ..Setup::of(Program::Store) });
+    let mut traffic = Traffic::prepare(&members, Profile::default());
+    for _ in 0..rounds("RAFTSMAN_FAILPOINTS", ROUNDS) {
+        for point in POINTS {
+            traffic.resume();
+            let victim = (members.leader() + 1 + dice.roll(2) as usize) % members.count();
+            let lead = point.2 == Way::Load && dice.roll(2) == 0;
+            strike(&mut members, &traffic, victim, point, lead);
+            traffic.pause();
+            println!("{}: hit; {} writes acknowledged so far", point.0, traffic.acknowledged());
+        }
+    }
+    let history = traffic.finish();
+    println!("{}", expect_kept(&history));
+    println!("all members hold the same: hash {:08x}", members.agree());
+}
+
+/// Entries that are sent late and watches that are served late: slower, but in order and complete.
+#[test]
+fn late_entries_and_late_watches_lose_nothing() {
+    let points = "send-append=20%return(60);watch-before-send=10%sleep(80);log-before-sync=5%sleep(50)";
+    let env = vec![("FAILPOINTS".to_owned(), points.to_owned())];
+    let flags = vec!["--snapshot-count".to_owned(), SNAPSHOT_COUNT.to_string()];
+    let mut members = Members::start_with(Setup { env, flags, ..Setup::of(Program::Store) });
+    let mut traffic = Traffic::prepare(&members, Profile::default());
+    for _ in 0..rounds("RAFTSMAN_FAILPOINTS", ROUNDS) * 2 {
+        traffic.resume();
+        std::thread::sleep(seconds(3));
+        let leader = members.leader();
+        members.kill(leader);
+        std::thread::sleep(seconds(2));
+        members.restart(leader);
+        traffic.pause();
+    }
+    let history = traffic.finish();
+    println!("{}", expect_kept(&history));
+    println!("all members hold the same: hash {:08x}", members.agree());
+}
