@@ -35,6 +35,8 @@ pub enum Write {
     TruncateFrom(u64),
     /// Entries from the index up to the id are gone for good.
     Purge(u64, LogId),
+    /// The log is that member's.
+    Owner(u64),
 }
 
 /// What lies in the log beside entries.
@@ -43,6 +45,7 @@ pub struct Marks {
     pub vote: Option<Vote>,
     pub committed: Option<LogId>,
     pub purged: Option<LogId>,
+    pub owner: Option<u64>,
 }
 
 /// Where the log is kept.
@@ -80,12 +83,17 @@ impl RocksLog {
         options.set_max_total_wal_size(WAL_BYTES_MAX);
         std::fs::create_dir_all(path)?;
         let (synced, noted) = Mark::open(&path.join(SYNCED))?;
-        let db = database::open(options, path, noted == 0)?;
+        // Named before it is opened: what RocksDB drops it also removes.
+        let ends = ends(path)?;
+        let db = database::open(options, path, noted == 0).map_err(|error| match OpenError::from(error) {
+            OpenError::Damaged(reason) => OpenError::Damaged(format!("{reason} (it has {ends})")),
+            other => other,
+        })?;
         let found = db.latest_sequence_number();
         if found < noted {
             return Err(OpenError::Damaged(format!(
-                "its newest writes are gone: {noted} were synced, {found} can be read; the file that ends it (*.log or \
-                 MANIFEST-*) was damaged or cut short"
+                "its newest writes are gone: {noted} were synced, {found} can be read; what ends it was damaged or cut \
+                 short: {ends}"
             )));
         }
         database::scan(&db)?;
@@ -99,6 +107,19 @@ impl RocksLog {
         let body = unseal(&bytes).ok_or_else(|| damaged(key))?;
         M::decode(body).map(Some).map_err(|_| damaged(key))
     }
+}
+
+/// Names of the files that hold the end of the log, which RocksDB's messages do not always say.
+fn ends(path: &Path) -> io::Result<String> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".log") || name.starts_with("MANIFEST-") || name == "CURRENT" {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names.join(", "))
 }
 
 fn damaged(key: &[u8]) -> io::Error {
@@ -140,6 +161,7 @@ impl Backend for RocksLog {
                     batch.delete_range(keys::entry(*from), keys::entry(id.index + 1));
                     batch.put(keys::PURGED, seal(&codec::log_id(id).encode_to_vec()));
                 }
+                Write::Owner(id) => batch.put(keys::OWNER, seal(&pb::Owner { member_id: *id }.encode_to_vec())),
             }
         }
         self.db.write_opt(batch, &WriteOptions::default()).map_err(io_error)
@@ -182,6 +204,7 @@ impl Backend for RocksLog {
             vote: self.mark::<pb::Vote>(keys::VOTE)?.as_ref().map(codec::read_vote),
             committed: self.mark::<pb::LogId>(keys::COMMITTED)?.as_ref().map(codec::read_log_id),
             purged: self.mark::<pb::LogId>(keys::PURGED)?.as_ref().map(codec::read_log_id),
+            owner: self.mark::<pb::Owner>(keys::OWNER)?.map(|owner| owner.member_id),
         })
     }
 }

@@ -47,7 +47,7 @@ impl StateDir {
 
     /// The folder in use.
     pub fn current(&self) -> io::Result<PathBuf> {
-        let text = fs::read_to_string(self.pointer())?;
+        let text = String::from_utf8_lossy(&fs::read(self.pointer())?).into_owned();
         let name =
             text.trim_end().split_once(' ').filter(|(name, sum)| !name.contains(['/', '.']) && *sum == checksum(name));
         match name {
