@@ -26,7 +26,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use fence::{Deadline, Fence};
+use fence::Deadline;
 use launch::{CannotRun, Waiting};
 use output::Files;
 use record::{Exit, Start};
@@ -61,7 +61,8 @@ fn own(dir: &Path, lock: Option<i32>) -> Result<(), String> {
     let bytes = std::fs::read(dir.join("spec")).map_err(during("spec"))?;
     let spec = Spec::parse(&bytes)?;
     // Nothing is on record yet, so the agent may try again.
-    permit_start(spec.fence.as_ref())?;
+    let mut deadline = spec.fence.as_ref().map(Deadline::new);
+    permit_start(&mut deadline)?;
     let control = open_control(dir).map_err(during("control"))?;
     let mut files =
         Files::create(dir.to_owned(), spec.output_bytes_max, spec.output_files_max).map_err(during("output"))?;
@@ -71,11 +72,11 @@ fn own(dir: &Path, lock: Option<i32>) -> Result<(), String> {
     let first_pid = waiting.pid;
     let start = start_record(first_pid).map_err(during("start"))?;
     record::write_durably(dir, "start", &start.text()).map_err(during("start"))?;
-    let exit = match open_gate(waiting, spec.fence.as_ref()).map_err(during("start"))? {
+    let exit = match open_gate(waiting, &mut deadline).map_err(during("start"))? {
         Err(never) => Exit { started_ns: start.started_ns, ..never },
         Ok((stdout, stderr)) => {
             tell("started");
-            let rules = Rules { first_pid, grace_ms: spec.grace_ms, fence: spec.fence.as_ref() };
+            let rules = Rules { first_pid, grace_ms: spec.grace_ms, deadline };
             let sources = Sources { stdout, stderr, control, signals };
             let outcome = supervise::supervise(sources, rules, &mut files).map_err(during("supervise"))?;
             exit_of(&outcome, start.started_ns, &spec, files.lost_bytes)
@@ -125,14 +126,14 @@ fn start_record(first_pid: i32) -> io::Result<Start> {
     })
 }
 
-fn permit_start(fence: Option<&Fence>) -> Result<(), String> {
-    fence.map_or(Ok(()), |fence| Deadline::new(fence).permits_start(clock::boot_ns()))
+fn permit_start(deadline: &mut Option<Deadline>) -> Result<(), String> {
+    deadline.as_mut().map_or(Ok(()), |deadline| deadline.permits_start(clock::boot_ns()))
 }
 
 /// Lets the program run where the fence still permits it: the disk may have taken its time over the start record. Gives its
 /// stdout and stderr, or the end of what never ran.
-fn open_gate(waiting: Waiting, fence: Option<&Fence>) -> io::Result<Result<(File, File), Exit>> {
-    if let Err(why) = permit_start(fence) {
+fn open_gate(waiting: Waiting, deadline: &mut Option<Deadline>) -> io::Result<Result<(File, File), Exit>> {
+    if let Err(why) = permit_start(deadline) {
         waiting.abandon();
         return Ok(Err(never_ran(137, "NodeUnreachable", why)));
     }

@@ -14,7 +14,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use crate::clock;
-use crate::fence::{Deadline, Fence};
+use crate::fence::Deadline;
 use crate::output::{Files, Stream};
 use crate::reaper::{self, Ended};
 
@@ -38,7 +38,8 @@ pub struct Sources {
 pub struct Rules<'a> {
     pub first_pid: i32,
     pub grace_ms: u64,
-    pub fence: Option<&'a Fence>,
+    /// As it was when the container began.
+    pub deadline: Option<Deadline<'a>>,
 }
 
 /// How it went.
@@ -51,7 +52,6 @@ pub struct Outcome {
 
 struct Loop<'a> {
     rules: Rules<'a>,
-    deadline: Option<Deadline<'a>>,
     /// The deadline as it was last read, on the boot clock.
     fence_at: Option<u64>,
     files: &'a mut Files,
@@ -73,7 +73,6 @@ pub fn supervise(sources: Sources, rules: Rules, files: &mut Files) -> io::Resul
     }
     let Sources { stdout, stderr, mut control, signals } = sources;
     let mut state = Loop {
-        deadline: rules.fence.map(Deadline::new),
         fence_at: None,
         rules,
         files,
@@ -166,7 +165,7 @@ impl Loop<'_> {
     }
 
     fn pass_time(&mut self, now_ns: u64) {
-        self.fence_at = self.deadline.as_mut().map(Deadline::at);
+        self.fence_at = self.rules.deadline.as_mut().map(Deadline::at);
         if self.fence_at.is_some_and(|at| now_ns >= at) && !self.fenced && self.ended.is_none() {
             self.fenced = true;
             self.killing = true;
