@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::docker::Docker;
 use tests::exposition::scrape;
-use tests::patience::{eventually, seconds};
+use tests::patience::eventually;
 use tests::peers::peer;
 use tests::process::{Ran, binary, free_port, top};
 
