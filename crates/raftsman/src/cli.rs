@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{bench, cron, job, node, pki, token, version};
+use crate::command::{bench, cron, job, member, node, pki, snapshot, token, version};
 use crate::daemon;
 use crate::failure::Failure;
 
@@ -40,9 +40,15 @@ pub enum Command {
     /// List CronJobs
     #[command(subcommand)]
     Cron(cron::CronCommand),
-    /// List nodes
+    /// List and drain nodes
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// List, add, promote and remove the members of a store; hand leadership over
+    #[command(subcommand)]
+    Member(member::MemberCommand),
+    /// Save, check and restore what a store holds
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
     /// Make the certificates of a cluster
     #[command(subcommand)]
     Pki(pki::PkiCommand),
@@ -73,6 +79,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Job(command) => person(job::run(command)),
         Command::Cron(command) => person(cron::run(command)),
         Command::Node(command) => person(node::run(command)),
+        Command::Member(command) => person(member::run(command)),
+        Command::Snapshot(command) => person(snapshot::run(command)),
         Command::Bench(command) => person(bench::run(command)),
         Command::Version(args) => person(version::run(args)),
         Command::Pki(command) => pki::run(command),

@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::keys::FORMAT;
 use crate::marker::{self, Marker};
 use crate::raft::restore::{self, Member};
 use crate::raft::state::archive;
@@ -91,7 +90,7 @@ pub fn restore(from: &Path, dir: &Path, member: &NewMember) -> Result<Info, Back
     let fresh = dir.with_extension("restoring");
     restore::clear(&fresh).map_err(unwritable)?;
     let (id, cluster_id) = member.ids;
-    let marker = Marker { format: FORMAT, member_id: id, name: member.name.clone(), cluster_id };
+    let marker = Marker::new(&member.name, id, cluster_id, rand::random_range(1..=u64::MAX));
     marker::found(&fresh, &marker).map_err(unwritable)?;
     let whose = Member { id, name: member.name.clone(), peer_urls: member.peer_urls.clone(), cluster_id };
     let restored = restore::restore(from, &fresh, &whose).and_then(|manifest| {

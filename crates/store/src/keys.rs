@@ -17,6 +17,8 @@ pub mod log {
     pub const VOTE: &[u8] = b"mvote";
     /// The last log id known to be committed; not synced by itself. Since 0.1.
     pub const COMMITTED: &[u8] = b"mcommitted";
+    /// The member whose log it is. Since 0.1.
+    pub const OWNER: &[u8] = b"mowner";
     /// The last log id that was purged. Since 0.1.
     pub const PURGED: &[u8] = b"mpurged";
 

@@ -382,7 +382,14 @@ async fn router(context: &Arc<Context>) -> Result<axum::Router, Error> {
     let counted = axum::middleware::from_fn_with_state(context.metrics.clone(), metrics::count_rpc);
     let limited = axum::middleware::map_request(services::limit);
     let gate = axum::middleware::from_fn_with_state(context.clone(), services::learner::gate);
-    Ok(grpc.into_axum_router().layer(gate).layer(limited).layer(counted).merge(services::http(context.clone())))
+    let led = axum::middleware::from_fn_with_state(context.clone(), services::leader_required::gate);
+    Ok(grpc
+        .into_axum_router()
+        .layer(led)
+        .layer(gate)
+        .layer(limited)
+        .layer(counted)
+        .merge(services::http(context.clone())))
 }
 
 /// Stops raft and flushes the state, so that the next start need not apply the log again.

@@ -71,7 +71,7 @@ pub fn list<K: proto::Root>(objects: &[K], format: Format) -> Result<(), Failure
 }
 
 /// Prints a JSON value in the given machine form.
-fn value(value: &Value, format: Format) -> Result<(), Failure> {
+pub fn value(value: &Value, format: Format) -> Result<(), Failure> {
     match format {
         Format::Yaml => {
             let text = serde_saphyr::to_string(value).map_err(Failure::failed)?;

@@ -47,7 +47,7 @@ impl<D: Disk> Machine<D> {
             Change::LeaseCheckpoint(request) => Ok(self.lease_checkpoint(request)),
             Change::Alarm(request) => Ok(self.alarm(request)),
             Change::Found(found) => Ok(self.found(found)),
-            Change::Publish(publish) => Ok(self.publish_member(publish)),
+            Change::Publish(publish) => Ok((self.publish_member(publish)?, Vec::new())),
             Change::HashReport(report) => Ok(self.report(report)),
         }
     }
@@ -177,12 +177,6 @@ impl<D: Disk> Machine<D> {
             group.cluster_id = found.cluster_id;
             group.cluster_version = found.cluster_version;
         }
-        (Reply::Done, Vec::new())
-    }
-
-    fn publish_member(&mut self, publish: &pb::Publish) -> (Reply, Vec<Event>) {
-        self.batch.put(&keys::state::member(publish.member_id), publish.encode_to_vec().into());
-        self.shared.group.write().published.insert(publish.member_id, publish.clone());
         (Reply::Done, Vec::new())
     }
 

@@ -45,6 +45,12 @@ pub enum Failure {
     /// Members disagree about their content.
     #[error("corrupt cluster")]
     Corrupt,
+    /// A member's id is used from another data directory than the one that it was given to.
+    #[error("the id was given to another data directory")]
+    OtherDirectory,
+    /// A member's data directory has been started more often than it knows.
+    #[error("the data directory is an older copy")]
+    OlderDirectory,
     /// A record that the index names is not on disk: the database is damaged.
     #[error("a record is missing in the database")]
     RecordMissing,

@@ -22,6 +22,7 @@ mod failure;
 mod hash;
 mod index;
 mod lease;
+mod member;
 mod open;
 mod range;
 mod record;

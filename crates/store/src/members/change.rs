@@ -7,17 +7,42 @@ use proto::etcdserverpb::Member;
 use proto::raftsman_store_v1::command::Change;
 use proto::raftsman_store_v1::member_change::Change as Wanted;
 use proto::raftsman_store_v1::{JoinMember, MemberChange, MemberChanged, Publish};
-use tonic::Status;
+use tokio::time::Instant;
+use tonic::{Response, Status};
 
-use super::rules::{self, Refusal, Standing};
 use super::peer_urls;
+use super::rules::{self, Refusal, Standing};
 use crate::raft::{Membership, Reshape};
 use crate::services::{Context, status};
 
 /// A member that answered within this counts as connected.
 const ACTIVE_WITHIN: Duration = Duration::from_secs(2);
 
-/// Makes the change that a client or a joining member wants. Others than the leader answer "not leader".
+/// How long a change may take, with what leads to it: an election, a round of the group.
+const CHANGE_MAX: Duration = Duration::from_secs(10);
+/// Pause before the leader is looked for again.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Makes the change that a client or a joining member wants, here or on the leader.
+pub async fn anywhere(context: &Arc<Context>, wanted: MemberChange) -> Result<MemberChanged, Status> {
+    let deadline = Instant::now() + CHANGE_MAX;
+    loop {
+        if context.node.leads() {
+            return change(context, wanted).await;
+        }
+        if let Some(calls) = context.node.leader_calls() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let request = calls.request(wanted, left);
+            return calls.client().change_members(request).await.map(Response::into_inner);
+        }
+        if Instant::now() >= deadline {
+            return Err(Status::unavailable("etcdserver: no leader"));
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+/// Makes the change on the leader. Others answer "not leader".
 pub async fn change(context: &Arc<Context>, wanted: MemberChange) -> Result<MemberChanged, Status> {
     let wanted = wanted.change.ok_or_else(|| Status::invalid_argument("raftsman: an empty change of members"))?;
     // One at a time, so that each is decided on what the one before it left.
@@ -73,8 +98,7 @@ async fn join(context: &Arc<Context>, join: JoinMember) -> Result<MemberChanged,
             join.name
         )));
     }
-    let publish =
-        Publish { member_id: member.id, name: join.name, directory: join.directory, ..Default::default() };
+    let publish = Publish { member_id: member.id, name: join.name, directory: join.directory, ..Default::default() };
     context.node.propose(Change::Publish(publish)).await.map_err(status::propose)?;
     let id = member.id;
     Ok(changed(context, id, members))

@@ -42,6 +42,8 @@ pub struct Own {
     pub data: bool,
     /// End of its log.
     pub last_index: u64,
+    /// How often its directory has been started, this time included.
+    pub starts: u64,
 }
 
 /// What one peer said of itself and of the asker.
@@ -63,6 +65,8 @@ pub struct Hello {
     pub members: Vec<Known>,
     /// Whether its group, asked for certain, has no member with the asker's id.
     pub removed: bool,
+    /// How often its group has seen the asker start.
+    pub starts: u64,
     /// As leader: how much of the log the asker once had.
     pub matched: Option<u64>,
 }
@@ -284,14 +288,24 @@ fn object(own: &Own, url: &str, peer: &Hello) -> Result<(), String> {
     if peer.removed {
         return Err(removed(&own.name, own.id));
     }
+    if peer.starts >= own.starts {
+        let reason = format!("{at} has seen it start {} times, this would be time {}", peer.starts, own.starts);
+        return Err(older(own, &reason));
+    }
     if let Some(matched) = peer.matched.filter(|matched| *matched > own.last_index) {
-        return Err(format!(
-            "this data directory is an older copy of {}'s: {at}, the leader, saw its log reach entry {matched}, here \
-             it ends at {}; use the newest one, or remove the member ({:x}) and add it again with an empty directory",
-            own.name, own.last_index, own.id
-        ));
+        let reason = format!("{at}, the leader, saw its log reach entry {matched}, here it ends at {}", own.last_index);
+        return Err(older(own, &reason));
     }
     Ok(())
+}
+
+/// A member whose directory went back in time forgets what it acknowledged, so it must not take part.
+fn older(own: &Own, reason: &str) -> String {
+    format!(
+        "this data directory is an older copy of {}'s: {reason}; use the newest one, or remove the member ({:x}) and \
+         add it again with an empty directory",
+        own.name, own.id
+    )
 }
 
 /// What a member says that its group has removed.
@@ -337,6 +351,7 @@ mod tests {
             voters: BTreeMap::new(),
             data: false,
             last_index: 0,
+            starts: 1,
         }
     }
 
@@ -348,6 +363,7 @@ mod tests {
             voters: others.map(|other| (id(other), url(other))).collect(),
             data: true,
             last_index: 50,
+            starts: 8,
             ..fresh(name, Join::New)
         }
     }
@@ -450,15 +466,17 @@ mod tests {
         let foreign = Hello { cluster_id: 5, ..member("b") };
         let gone = Hello { removed: true, ..member("b") };
         let behind = Hello { matched: Some(51), ..member("b") };
+        let before = Hello { starts: 8, ..member("b") };
         for (peer, reason) in [
             (foreign, "belongs to the group 5, this member to 4d"),
             (gone, "member a (61) was removed from its group"),
             (behind, "older copy of a's: member b at https://b:2380, the leader, saw its log reach entry 51"),
+            (before, "older copy of a's: member b at https://b:2380 has seen it start 8 times"),
         ] {
             let said = refusal(decide(&old("a"), &answers(vec![("b", peer)])));
             assert!(said.contains(reason), "{said}");
         }
-        let equal = Hello { matched: Some(50), ..member("b") };
+        let equal = Hello { matched: Some(50), starts: 7, ..member("b") };
         assert_eq!(decide(&old("a"), &answers(vec![("b", equal)])), Step::Go);
     }
 

@@ -55,18 +55,15 @@ impl From<Refusal> for Status {
             Refusal::UrlsTaken => (Code::FailedPrecondition, "etcdserver: Peer URLs already exists"),
             Refusal::NotFound => (Code::NotFound, "etcdserver: member not found"),
             Refusal::NotLearner => (Code::FailedPrecondition, "etcdserver: can only promote a learner member"),
-            Refusal::NotInSync => (
-                Code::FailedPrecondition,
-                "etcdserver: can only promote a learner member which is in sync with leader",
-            ),
+            Refusal::NotInSync => {
+                (Code::FailedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader")
+            }
             // etcd answers this one with the code of an error that it does not know.
             Refusal::NotEnoughStarted => {
                 (Code::Unknown, "etcdserver: re-configuration failed due to not enough started members")
             }
             Refusal::Unhealthy => (Code::Unavailable, "etcdserver: unhealthy cluster"),
-            Refusal::TooManyLearners => {
-                (Code::FailedPrecondition, "etcdserver: too many learner members in cluster")
-            }
+            Refusal::TooManyLearners => (Code::FailedPrecondition, "etcdserver: too many learner members in cluster"),
         };
         Status::new(code, text)
     }

@@ -21,7 +21,7 @@ mod types;
 
 pub use database::sync_dir;
 pub use network::{Identity, Links, MESSAGE_BYTES_MAX};
-pub use node::{Leadership, Contact, Membership, Reshape, Node, NodeConfig, ProposeError, ReadError};
+pub use node::{Leadership, Membership, Node, NodeConfig, ProposeError, ReadError, Reshape};
 pub use pending::Pending;
 
 #[cfg(test)]

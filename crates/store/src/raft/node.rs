@@ -165,11 +165,6 @@ impl Node {
         &self.reach.network.identity
     }
 
-    /// Connections to other members.
-    pub fn links(&self) -> &Links {
-        &self.reach.network.links
-    }
-
     /// Raft's calls, for the peer port.
     pub fn service(&self) -> pb::peer_server::PeerServer<PeerService> {
         let service = PeerService {

@@ -83,7 +83,7 @@ fn renew(disk: &RocksDisk, member: &Member) -> io::Result<()> {
     let mut progress = stored.progress.unwrap_or_default();
     progress.applied = Some(pb::LogId { term: BEGIN.0, index: BEGIN.1 });
     progress.cluster_id = member.cluster_id;
-    let peer = Peer { name: member.name.clone(), peer_urls: member.peer_urls.clone() };
+    let peer = Peer { name: member.name.clone(), peer_urls: member.peer_urls.clone(), ..Default::default() };
     let members = Members::new(vec![[member.id].into()], std::collections::BTreeMap::from([(member.id, peer)]))
         .map_err(io::Error::other)?;
     let membership = StoredMembership::new(Some(LogId::new_term_index(BEGIN.0, BEGIN.1)), members);

@@ -4,40 +4,28 @@ use std::sync::Arc;
 
 use proto::etcdserverpb::cluster_server::Cluster;
 use proto::etcdserverpb::{
-    Member, MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse, MemberPromoteRequest,
+    MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse, MemberPromoteRequest,
     MemberPromoteResponse, MemberRemoveRequest, MemberRemoveResponse, MemberUpdateRequest, MemberUpdateResponse,
+    ResponseHeader,
 };
+use proto::raftsman_store_v1::member_change::Change;
+use proto::raftsman_store_v1::{AddMember, MemberChange, MemberChanged, PromoteMember, RemoveMember, UpdateMember};
 use tonic::{Request, Response, Status};
 
 use super::Context;
+use crate::members::change;
 
 /// The cluster service.
 pub struct ClusterService(pub Arc<Context>);
 
 impl ClusterService {
-    fn members(&self) -> Vec<Member> {
-        let group = self.0.view.shared().group.read();
-        let member = |member: crate::raft::Membership| {
-            let published = group.published.get(&member.id);
-            Member {
-                id: member.id,
-                name: published.map_or(member.name, |published| published.name.clone()),
-                peer_urls: member.peer_urls,
-                client_urls: published.map(|published| published.client_urls.clone()).unwrap_or_default(),
-                is_learner: member.learner,
-            }
-        };
-        self.0.node.members().into_iter().map(member).collect()
+    /// This service's headers carry no revision, as etcd's.
+    fn header(&self) -> Option<ResponseHeader> {
+        Some(self.0.header(0))
     }
 
-    /// The member's answer to a change that this version can't make.
-    fn one_member<T>(&self, id: Option<u64>) -> Result<Response<T>, Status> {
-        match id {
-            Some(id) if self.0.node.members().iter().all(|member| member.id != id) => {
-                Err(Status::not_found("etcdserver: member not found"))
-            }
-            _ => Err(Status::unimplemented("raftsman: a store of this version has one member")),
-        }
+    async fn change(&self, change: Change) -> Result<MemberChanged, Status> {
+        change::anywhere(&self.0, MemberChange { change: Some(change) }).await
     }
 }
 
@@ -47,25 +35,34 @@ impl Cluster for ClusterService {
         if request.into_inner().linearizable {
             self.0.read_barrier().await?;
         }
-        Ok(Response::new(MemberListResponse { header: self.0.header_now(), members: self.members() }))
+        let members = change::listed(&self.0, self.0.node.members());
+        Ok(Response::new(MemberListResponse { header: self.header(), members }))
     }
 
-    async fn member_add(&self, _: Request<MemberAddRequest>) -> Result<Response<MemberAddResponse>, Status> {
-        self.one_member(None)
+    async fn member_add(&self, request: Request<MemberAddRequest>) -> Result<Response<MemberAddResponse>, Status> {
+        let MemberAddRequest { peer_urls, is_learner: learner } = request.into_inner();
+        let MemberChanged { member_id, members, .. } =
+            self.change(Change::Add(AddMember { peer_urls, learner })).await?;
+        let member = members.iter().find(|member| member.id == member_id).cloned();
+        Ok(Response::new(MemberAddResponse { header: self.header(), member, members }))
     }
 
     async fn member_remove(
         &self,
         request: Request<MemberRemoveRequest>,
     ) -> Result<Response<MemberRemoveResponse>, Status> {
-        self.one_member(Some(request.into_inner().id))
+        let id = request.into_inner().id;
+        let members = self.change(Change::Remove(RemoveMember { id })).await?.members;
+        Ok(Response::new(MemberRemoveResponse { header: self.header(), members }))
     }
 
     async fn member_update(
         &self,
         request: Request<MemberUpdateRequest>,
     ) -> Result<Response<MemberUpdateResponse>, Status> {
-        self.one_member(Some(request.into_inner().id))
+        let MemberUpdateRequest { id, peer_urls } = request.into_inner();
+        let members = self.change(Change::Update(UpdateMember { id, peer_urls })).await?.members;
+        Ok(Response::new(MemberUpdateResponse { header: self.header(), members }))
     }
 
     async fn member_promote(
@@ -73,9 +70,7 @@ impl Cluster for ClusterService {
         request: Request<MemberPromoteRequest>,
     ) -> Result<Response<MemberPromoteResponse>, Status> {
         let id = request.into_inner().id;
-        if self.0.node.members().iter().any(|member| member.id == id && !member.learner) {
-            return Err(Status::failed_precondition("etcdserver: can only promote a learner member"));
-        }
-        self.one_member(Some(id))
+        let members = self.change(Change::Promote(PromoteMember { id })).await?.members;
+        Ok(Response::new(MemberPromoteResponse { header: self.header(), members }))
     }
 }

@@ -11,7 +11,7 @@ use proto::etcdserverpb::{
 use proto::raftsman_store_v1::command::Change;
 use tonic::{Request, Response, Status};
 
-use super::{Context, check_size, status};
+use super::{Context, check_size, learner, status};
 use crate::machine::{Reply, check};
 
 /// The KV service.
@@ -53,6 +53,10 @@ impl KvService {
 impl Kv for KvService {
     async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
         let request = request.into_inner();
+        if !request.serializable && self.0.node.is_learner() {
+            return Err(learner::refusal());
+        }
+        self.0.metrics.ranges.inc();
         check::range(&request).map_err(status::failure)?;
         let mut response = self.read(request).await?;
         self.0.sign(&mut response.header);
@@ -61,6 +65,7 @@ impl Kv for KvService {
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
         let request = request.into_inner();
+        self.0.metrics.puts.inc();
         check::put(&request).map_err(status::failure)?;
         check_size(&request)?;
         let Reply::Put(mut response) = self.0.propose(Change::Put(request)).await? else {
@@ -75,6 +80,7 @@ impl Kv for KvService {
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
         let request = request.into_inner();
+        self.0.metrics.deletes.inc();
         check::delete_range(&request).map_err(status::failure)?;
         check_size(&request)?;
         let Reply::DeleteRange(mut response) = self.0.propose(Change::DeleteRange(request)).await? else {
@@ -86,6 +92,7 @@ impl Kv for KvService {
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
         let request = request.into_inner();
+        self.0.metrics.txns.inc();
         check::txn(&request).map_err(status::failure)?;
         check_size(&request)?;
         if let Some(mut response) = self.read_only(&request).await? {

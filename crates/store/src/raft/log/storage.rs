@@ -11,6 +11,7 @@ use openraft::{LogState, OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
+use super::OpenError;
 use super::backend::{Backend, Marks, Write};
 use super::tail::Tail;
 use super::writer::{self, Done, Fault, Task};
@@ -56,6 +57,28 @@ impl LogStore {
     /// Becomes the text of the first failure of the disk.
     pub fn fault(&self) -> watch::Receiver<Option<String>> {
         self.fault.subscribe()
+    }
+
+    /// Makes sure that the log is `member`'s, before raft uses it: a directory must not be put together of two.
+    /// `begun` says that the member has been started before, so that its log is not empty.
+    pub fn claim(&self, member: u64, begun: bool) -> Result<(), OpenError> {
+        let backend = &self.reader.backend;
+        let marks = backend.marks()?;
+        match marks.owner {
+            Some(owner) if owner == member => return Ok(()),
+            Some(owner) => {
+                let text = format!("it belongs to member {owner:x}, this directory to member {member:x}");
+                return Err(OpenError::Damaged(text));
+            }
+            None => {}
+        }
+        if begun && marks == Marks::default() && backend.read(0, 1, 1)?.is_empty() {
+            return Err(OpenError::Damaged(
+                "it is empty, though the member was started before: the log is missing".into(),
+            ));
+        }
+        backend.write(&[Write::Owner(member)])?;
+        Ok(backend.sync()?)
     }
 
     /// Index up to which the log was purged, 0 for nothing.

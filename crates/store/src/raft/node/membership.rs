@@ -6,6 +6,7 @@ use std::time::Duration;
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
+use openraft::type_config::TypeConfigExt;
 use tokio::time::Instant;
 
 use super::{Node, ProposeError};
@@ -103,8 +104,8 @@ impl Node {
         let metrics = metrics.borrow_watched();
         let replication = metrics.replication.as_ref()?;
         let heartbeat = metrics.heartbeat.as_ref()?;
-        let now = Instant::now();
-        let heard = |id: &u64| heartbeat.get(id)?.as_ref().map(|at| now.saturating_duration_since((***at).into()));
+        let now = TypeConfig::now();
+        let heard = |id: &u64| heartbeat.get(id)?.as_ref().map(|at| now - **at);
         let contact = |(id, matched): (&u64, &Option<_>)| {
             let matched = matched.as_ref().map(|id: &LogId| id.index);
             (*id, Contact { matched, heard: heard(id) })
@@ -157,8 +158,7 @@ fn list(membership: &Members) -> Vec<Membership> {
 fn request(now: &Members, change: &Reshape) -> ChangeMembers<u64, Peer> {
     match change {
         Reshape::Learner { id, peer_urls, joins_as_voter } => {
-            let peer =
-                Peer { name: String::new(), peer_urls: peer_urls.clone(), joins_as_voter: *joins_as_voter };
+            let peer = Peer { name: String::new(), peer_urls: peer_urls.clone(), joins_as_voter: *joins_as_voter };
             ChangeMembers::AddNodes(BTreeMap::from([(*id, peer)]))
         }
         Reshape::Vote(id) => ChangeMembers::AddVoterIds(BTreeSet::from([*id])),
@@ -170,9 +170,7 @@ fn request(now: &Members, change: &Reshape) -> ChangeMembers<u64, Peer> {
             let known = now.get_node(id).cloned().unwrap_or_default();
             ChangeMembers::SetNodes(BTreeMap::from([(*id, Peer { peer_urls: peer_urls.clone(), ..known })]))
         }
-        Reshape::Settled => {
-            ChangeMembers::ReplaceAllVoters(now.get_joint_config().last().cloned().unwrap_or_default())
-        }
+        Reshape::Settled => ChangeMembers::ReplaceAllVoters(now.get_joint_config().last().cloned().unwrap_or_default()),
     }
 }
 
