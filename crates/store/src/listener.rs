@@ -9,6 +9,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 /// How long a client may take for the TLS handshake.
@@ -26,7 +27,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long requests may take to end after the stop.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
 
-/// Serves `router` until `stop`, then lets requests end.
+/// Serves `router` until `stop`, then lets requests end. No connection outlives this: what is still open when it
+/// returns or is dropped is cut off, and lets go of what its requests held.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -36,6 +38,7 @@ pub async fn serve(
     let acceptor = tls.map(TlsAcceptor::from);
     let graceful = Arc::new(GracefulShutdown::new());
     let mut stop = std::pin::pin!(stop);
+    let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -43,7 +46,9 @@ pub async fn serve(
         };
         match accepted {
             Ok((socket, _)) => {
-                tokio::spawn(connection(socket, acceptor.clone(), router.clone(), graceful.clone()));
+                connections.spawn(connection(socket, acceptor.clone(), router.clone(), graceful.clone()));
+                // Those that have ended need not be remembered; a panic was logged by the runtime.
+                while connections.try_join_next().is_some() {}
             }
             Err(error) => {
                 tracing::warn!("a client can't be accepted: {error}");
