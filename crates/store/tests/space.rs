@@ -84,9 +84,9 @@ struct Disk(tempfile::TempDir);
 impl Disk {
     fn new(size: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(dir.path());
-        assert!({ mounted }.status().unwrap().success(), "this test mounts a tmpfs, which root may");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(dir.path());
+        assert!(mount.status().unwrap().success(), "this test mounts a tmpfs, which root may");
         Self(dir)
     }
 }
