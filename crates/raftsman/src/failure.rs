@@ -44,6 +44,18 @@ impl Failure {
     }
 }
 
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Clap(error) => error.fmt(f),
+            Failure::Failed(message)
+            | Failure::Usage(message)
+            | Failure::Unreachable(message)
+            | Failure::Denied(message) => f.write_str(message),
+        }
+    }
+}
+
 /// Reports are one line, whatever an error's text brought along.
 fn one_line(message: &str) -> String {
     message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use client::Client;
+use rand::seq::SliceRandom;
 use tokio::sync::oneshot;
 
 use super::boxes::Boxes;
@@ -101,8 +102,8 @@ pub struct AgentArgs {
     #[arg(long, value_name = "URL", value_delimiter = ',', env = "RAFTSMAN_SERVER")]
     server: Vec<String>,
     /// The node's credentials, as `raftsman pki create` writes them
-    #[arg(long, value_name = "FILE", env = "RAFTSMAN_KUBECONFIG", required = true)]
-    kubeconfig: PathBuf,
+    #[arg(long, value_name = "FILE", env = "RAFTSMAN_KUBECONFIG")]
+    kubeconfig: Option<PathBuf>,
     /// Where containers' records and output are kept
     #[arg(long, value_name = "DIR", env = "RAFTSMAN_DATA_DIR", default_value = "/var/lib/raftsman")]
     data_dir: PathBuf,
@@ -122,7 +123,10 @@ pub async fn run(args: AgentArgs) -> Result<(), Failure> {
         args: args.node,
         end_containers: false,
     };
-    let ready = Ready::default().with("kubeconfig", args.kubeconfig.display());
+    let ready = match &args.kubeconfig {
+        Some(path) => Ready::default().with("kubeconfig", path.display()),
+        None => Ready::default(),
+    };
     tokio::select! {
         started = start(&mut boxes, node) => if let Err(failure) = started.and_then(|()| ready.say()) {
             return Err(boxes.abandon(failure).await);
@@ -135,7 +139,8 @@ pub async fn run(args: AgentArgs) -> Result<(), Failure> {
 /// An agent and what it needs to know.
 pub struct Node {
     pub data_dir: PathBuf,
-    pub kubeconfig: PathBuf,
+    /// None: to API servers that were started with --insecure.
+    pub kubeconfig: Option<PathBuf>,
     /// In place of the kubeconfig's server, where there are any.
     pub servers: Vec<String>,
     pub args: NodeArgs,
@@ -145,7 +150,9 @@ pub struct Node {
 
 /// Starts an agent and waits until its node is registered.
 pub async fn start(boxes: &mut Boxes, node: Node) -> Result<(), Failure> {
-    let client = client_config(&node.kubeconfig, node.servers)?;
+    let mut client = client_config(node.kubeconfig.as_deref(), node.servers)?;
+    // Each begins somewhere else, so that one API server does not carry all nodes.
+    client.servers.shuffle(&mut rand::rng());
     let (said, ready) = oneshot::channel();
     let config = agent::Config {
         client,
@@ -167,11 +174,22 @@ pub async fn start(boxes: &mut Boxes, node: Node) -> Result<(), Failure> {
 }
 
 /// A client by a kubeconfig, with other servers where some are given.
-pub fn connect(kubeconfig: &Path, servers: Vec<String>) -> Result<Client, Failure> {
+pub fn connect(kubeconfig: Option<&Path>, servers: Vec<String>) -> Result<Client, Failure> {
     Client::connect(&client_config(kubeconfig, servers)?).map_err(Failure::failed)
 }
 
-fn client_config(kubeconfig: &Path, servers: Vec<String>) -> Result<client::Config, Failure> {
+fn client_config(kubeconfig: Option<&Path>, servers: Vec<String>) -> Result<client::Config, Failure> {
+    let Some(kubeconfig) = kubeconfig else {
+        // Plaintext servers know nobody, so nobody needs credentials.
+        return match !servers.is_empty() && servers.iter().all(|url| url.starts_with("http://")) {
+            true => Ok(client::Config { servers, ..Default::default() }),
+            false => Err(Failure::Usage(
+                "--kubeconfig is missing; name one that `raftsman pki create` wrote (servers started with --insecure, \
+                 --server http://..., go without)"
+                    .into(),
+            )),
+        };
+    };
     let mut config = client::Config::from_kubeconfig(kubeconfig).map_err(|error| {
         Failure::Failed(format!("{error}; name a kubeconfig that `raftsman pki create` wrote (--kubeconfig)"))
     })?;

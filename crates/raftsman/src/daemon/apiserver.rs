@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::sync::oneshot;
 
-use super::Common;
 use super::boxes::Boxes;
 use super::listen::{self, Bound};
+use super::metrics::Metrics;
 use super::ready::Ready;
+use super::{Common, group};
 use crate::command::version::git_version;
 use crate::failure::Failure;
 use crate::pki::member::MemberFiles;
@@ -39,8 +40,11 @@ pub struct ApiserverArgs {
     #[arg(long, value_name = "HOST:PORT", env = "RAFTSMAN_LISTEN_API", default_value = "127.0.0.1:6443")]
     listen_api: String,
     /// The member's folder that `raftsman pki create` wrote
-    #[arg(long, value_name = "DIR", env = "RAFTSMAN_PKI_DIR", required = true)]
-    pki_dir: PathBuf,
+    #[arg(long, value_name = "DIR", env = "RAFTSMAN_PKI_DIR")]
+    pki_dir: Option<PathBuf>,
+    /// Plaintext, and everybody is admin; only on a loopback address
+    #[arg(long, env = "RAFTSMAN_INSECURE", conflicts_with = "pki_dir")]
+    insecure: bool,
     /// Serve metrics here too, in plaintext
     #[arg(long, value_name = "HOST:PORT", env = "RAFTSMAN_LISTEN_METRICS")]
     listen_metrics: Option<String>,
@@ -58,13 +62,16 @@ pub async fn run(args: ApiserverArgs) -> Result<(), Failure> {
         ));
     }
     let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
-    let listener = listen::bind("--listen-api", &args.listen_api).await?;
+    let files = group::credentials(args.pki_dir.as_ref(), args.insecure)?;
+    let listener = listen::bind("--listen-api", &args.listen_api, !args.insecure).await?;
     let ready = Ready::default().with("api", &listener.url);
-    let files = MemberFiles::at(&args.pki_dir);
-    let store = StoreClient::of_flags(&args.store, &files);
-    let metrics = listen::bind_metrics(args.listen_metrics.as_deref()).await?;
-    let api = Api { store, files, allow_simulated_nodes: args.allow_simulated_nodes, metrics };
+    let store = StoreClient::of_flags(&args.store, files.as_ref());
+    let port = listen::bind_metrics(args.listen_metrics.as_deref()).await?;
+    let metrics = Metrics::default();
+    let allow_simulated_nodes = args.allow_simulated_nodes;
+    let api = Api { store, files, allow_simulated_nodes, metrics: metrics.plane.clone() };
     let mut boxes = Boxes::default();
+    metrics.serve(&mut boxes, port);
     tokio::select! {
         started = start(&mut boxes, api, listener) => if let Err(failure) = started.and_then(|()| ready.say()) {
             return Err(boxes.abandon(failure).await);
@@ -78,33 +85,42 @@ pub async fn run(args: ApiserverArgs) -> Result<(), Failure> {
 #[derive(Clone, Debug)]
 pub struct StoreClient {
     endpoints: Vec<String>,
+    /// Whether the store itself says which other members it has.
+    discover: bool,
     ca: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
 }
 
 impl StoreClient {
-    /// To stores whose authority is that of the member's folder.
-    pub fn of_member(files: &MemberFiles, endpoints: Vec<String>) -> StoreClient {
-        StoreClient {
-            endpoints,
-            ca: Some(files.path("store-ca.crt")),
-            certificate: Some(files.path("store-client.crt")),
-            key: Some(files.path("store-client.key")),
-        }
+    /// To the store of this process first, and to the other members that it tells of.
+    pub fn of_member(files: Option<&MemberFiles>, own: &str) -> StoreClient {
+        StoreClient { discover: true, ..StoreClient::to(files, vec![own.to_owned()]) }
     }
 
     /// As the flags say; where they name no credentials for `https`, those of the member's folder.
-    pub fn of_flags(flags: &StoreFlags, files: &MemberFiles) -> StoreClient {
+    pub fn of_flags(flags: &StoreFlags, files: Option<&MemberFiles>) -> StoreClient {
         let secure = flags.store_endpoints.iter().any(|url| url.starts_with("https:"));
         if secure && flags.store_ca.is_none() && flags.store_cert.is_none() {
-            return StoreClient::of_member(files, flags.store_endpoints.clone());
+            return StoreClient::to(files, flags.store_endpoints.clone());
         }
         StoreClient {
             endpoints: flags.store_endpoints.clone(),
+            discover: false,
             ca: flags.store_ca.clone(),
             certificate: flags.store_cert.clone(),
             key: flags.store_key.clone(),
+        }
+    }
+
+    fn to(files: Option<&MemberFiles>, endpoints: Vec<String>) -> StoreClient {
+        let path = |name: &str| files.map(|files| files.path(name));
+        StoreClient {
+            endpoints,
+            discover: false,
+            ca: path("store-ca.crt"),
+            certificate: path("store-client.crt"),
+            key: path("store-client.key"),
         }
     }
 }
@@ -112,35 +128,39 @@ impl StoreClient {
 /// An API server and where its files are.
 pub struct Api {
     pub store: StoreClient,
-    pub files: MemberFiles,
+    /// None: plaintext, and everybody is admin.
+    pub files: Option<MemberFiles>,
     pub allow_simulated_nodes: bool,
-    /// Where metrics are served in plaintext, too.
-    pub metrics: Option<Bound>,
+    /// Where its metrics are kept.
+    pub metrics: apiserver::SharedRegistry,
 }
 
 /// Starts the API server and waits until it serves.
 pub async fn start(boxes: &mut Boxes, api: Api, bound: Bound) -> Result<(), Failure> {
-    let files = api.files;
-    files.require(&["api.crt", "api.key", "ca.crt", "sa.key", "tokens.json"])?;
+    let files = api.files.as_ref();
+    if let Some(files) = files {
+        files.require(&["api.crt", "api.key", "ca.crt", "sa.key", "tokens.json"])?;
+    }
     let (said, ready) = oneshot::channel();
     let config = apiserver::Config {
         store: apiserver::StoreEndpoint {
             endpoints: api.store.endpoints,
+            discover: api.store.discover,
             ca: api.store.ca,
             cert: api.store.certificate,
             key: api.store.key,
         },
-        tls: Some(apiserver::TlsFiles {
+        tls: files.map(|files| apiserver::TlsFiles {
             cert: files.path("api.crt"),
             key: files.path("api.key"),
             ca: files.path("ca.crt"),
         }),
-        sa_key: Some(files.path("sa.key")),
-        tokens: Some(files.path("tokens.json")),
+        sa_key: files.map(|files| files.path("sa.key")),
+        tokens: files.map(|files| files.path("tokens.json")),
         allow_simulated_nodes: api.allow_simulated_nodes,
-        insecure_admin: false,
+        insecure_admin: files.is_none(),
         version: git_version(),
-        metrics: api.metrics.map(|bound| bound.listener),
+        metrics: api.metrics,
         ready: Some(said),
     };
     boxes.start("apiserver", |stop| apiserver::run(config, bound.listener, stop));

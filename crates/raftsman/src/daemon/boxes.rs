@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -25,6 +27,7 @@ struct Running {
 #[derive(Default)]
 pub struct Boxes {
     running: Vec<Running>,
+    farewell: Option<BoxFuture<'static, ()>>,
 }
 
 impl Boxes {
@@ -38,6 +41,11 @@ impl Boxes {
         let future = run(stop.clone().cancelled_owned());
         let task = tokio::spawn(async move { future.await.map_err(|error| error.to_string()) });
         self.running.push(Running { name, stop, task });
+    }
+
+    /// What is done first when the process is told to stop, while all boxes still run.
+    pub fn before_stop(&mut self, farewell: impl Future<Output = ()> + Send + 'static) {
+        self.farewell = Some(farewell.boxed());
     }
 
     /// Waits for `event`, such as a box's readiness; a box that ends before it is a failure.
@@ -84,7 +92,12 @@ impl Boxes {
 
     /// The whole life after the start: until `shutdown`, or until a box ends by itself; then stops the others.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Failure> {
-        let ended = self.until(shutdown.cancelled()).await;
+        let mut ended = self.until(shutdown.cancelled()).await;
+        if ended.is_ok()
+            && let Some(farewell) = self.farewell.take()
+        {
+            ended = self.until(farewell).await;
+        }
         let stopped = self.stop().await;
         // The first thing that went wrong is the one to tell.
         ended.and(stopped)
@@ -124,10 +137,12 @@ mod tests {
                 Ok::<(), String>(())
             });
         }
+        let farewell = order.clone();
+        boxes.before_stop(async move { farewell.lock().unwrap().push("farewell") });
         let shutdown = CancellationToken::new();
         shutdown.cancel();
         boxes.run(shutdown).await.unwrap();
-        assert_eq!(*order.lock().unwrap(), ["apiserver", "store"]);
+        assert_eq!(*order.lock().unwrap(), ["farewell", "apiserver", "store"]);
     }
 
     #[tokio::test]

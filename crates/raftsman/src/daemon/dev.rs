@@ -7,7 +7,9 @@ use clap::Args;
 
 use super::agent::{self, Node, NodeArgs};
 use super::boxes::Boxes;
+use super::group::{Limits, StorePorts};
 use super::member::{self, Member, StorePlace};
+use super::metrics::Metrics;
 use super::ready::Ready;
 use super::{Common, listen, place};
 use crate::failure::Failure;
@@ -40,8 +42,8 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let _held = place::take(&data)?;
     let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
     let files = cluster::ensure_dev(&data, Utc::now())?;
-    let api = listen::bind("--listen-api", &args.listen_api).await?;
-    let client = listen::bind("--listen-client", &args.listen_client).await?;
+    let api = listen::bind("--listen-api", &args.listen_api, true).await?;
+    let client = listen::bind("--listen-client", &args.listen_client, true).await?;
 
     let kubeconfig = data.join("admin.kubeconfig");
     cluster::point_at(&kubeconfig, &api.url)?;
@@ -55,17 +57,20 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
         Ready::default().with("api", &api.url).with("client", &client.url).with("kubeconfig", kubeconfig.display());
 
     let mut boxes = Boxes::default();
+    let ports = StorePorts { advertise_client: client.url.clone(), client, peers: None };
     let member = Member {
         name: "dev".to_owned(),
-        store: StorePlace::Own { data_dir: data.join("store"), client },
-        files,
+        store: StorePlace::Own { data_dir: data.join("store"), ports, limits: Limits::default() },
+        files: Some(files),
         api,
         allow_simulated_nodes: args.node.is_simulated(),
-        metrics: None,
+        node_grace: controllers::node::GRACE,
+        metrics: Metrics::default(),
+        metrics_port: None,
     };
     let node = Node {
         data_dir: data.join("agent"),
-        kubeconfig: node_kubeconfig,
+        kubeconfig: Some(node_kubeconfig),
         servers: Vec::new(),
         args: args.node,
         // Nobody comes back for the containers of a cluster that was tried out.

@@ -19,7 +19,8 @@ struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let mut build = encoder.encode_descriptor("raftsman_build", "The program; always 1.", None, MetricType::Gauge)?;
+        let mut build =
+            encoder.encode_descriptor("raftsman_build", "The program; always 1.", None, MetricType::Gauge)?;
         ConstGauge::new(1_i64).encode(build.encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?)?;
         // A system without /proc has no more to tell.
         let Some(usage) = Usage::read() else { return Ok(()) };

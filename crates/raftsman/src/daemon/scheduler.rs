@@ -9,6 +9,7 @@ use tokio::sync::{oneshot, watch};
 use super::Common;
 use super::agent::connect;
 use super::boxes::Boxes;
+use super::metrics::Metrics;
 use super::ready::Ready;
 use crate::failure::Failure;
 use crate::shutdown;
@@ -21,8 +22,8 @@ pub struct SchedulerArgs {
     #[arg(long, value_name = "URL", value_delimiter = ',', env = "RAFTSMAN_SERVER")]
     server: Vec<String>,
     /// A member's control-plane.kubeconfig, as `raftsman pki create` writes it
-    #[arg(long, value_name = "FILE", env = "RAFTSMAN_KUBECONFIG", required = true)]
-    kubeconfig: PathBuf,
+    #[arg(long, value_name = "FILE", env = "RAFTSMAN_KUBECONFIG")]
+    kubeconfig: Option<PathBuf>,
 }
 
 pub async fn run(args: SchedulerArgs) -> Result<(), Failure> {
@@ -31,9 +32,10 @@ pub async fn run(args: SchedulerArgs) -> Result<(), Failure> {
     let (_prefer, prefer) = watch::channel(false);
     let (said, synced) = oneshot::channel();
     let config = scheduler::Config {
-        client: connect(&args.kubeconfig, args.server)?,
+        client: connect(args.kubeconfig.as_deref(), args.server)?,
         holder: format!("scheduler-{}", uuid::Uuid::new_v4()),
         prefer,
+        metrics: Metrics::default().plane,
         ready: Some(said),
     };
     let mut boxes = Boxes::default();
@@ -41,7 +43,10 @@ pub async fn run(args: SchedulerArgs) -> Result<(), Failure> {
         scheduler::run(config, stop).await;
         Ok::<(), Infallible>(())
     });
-    let ready = Ready::default().with("kubeconfig", args.kubeconfig.display());
+    let ready = match &args.kubeconfig {
+        Some(path) => Ready::default().with("kubeconfig", path.display()),
+        None => Ready::default(),
+    };
     tokio::select! {
         started = boxes.ready(synced) => if let Err(failure) = started.and_then(|()| ready.say()) {
             return Err(boxes.abandon(failure).await);

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::authority::{Authority, Subject, Usage};
 use super::files::{self, Access};
-use super::kubeconfig::{self, Kubeconfig};
+use super::kubeconfig::{self, Kubeconfig, Server};
 use super::member::{self, MemberFiles, Shared};
 use super::token::{self, TokenFile};
 use super::{ADMIN_GROUP, Error, NODE_GROUP, SIMULATED_NODES};
@@ -15,7 +15,7 @@ use super::{ADMIN_GROUP, Error, NODE_GROUP, SIMULATED_NODES};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberHosts {
     pub name: String,
-    /// Names and addresses under which the others reach it; the first is written into kubeconfigs.
+    /// Names and addresses under which the others reach it; the first of each is written into kubeconfigs.
     pub hosts: Vec<String>,
 }
 
@@ -37,24 +37,25 @@ pub fn create(out: &Path, members: &[MemberHosts], nodes: &[String], now: DateTi
         member::write(&files, &member.name, &member.hosts, &shared, server, now)?;
         TokenFile::open(&files.path("tokens.json"))?.add(admin.entry.clone())?;
     }
-    let server = server_url(members);
+    let servers: Vec<Server> = members.iter().map(server).collect();
     for node in nodes {
         let path = out.join(format!("node-{node}.kubeconfig"));
-        write_node(&path, &api, &Node::Named(node), &server, now)?;
+        write_node(&path, &api, &Node::Named(node), &servers, now)?;
     }
     // Needed once more when a member is added or renewed; a careful operator keeps it elsewhere.
     files::write(&out.join("store-ca.key"), store.key(), Access::Owner)?;
-    write_admin(out, &api, &admin.secret, &server, now)?;
+    write_admin(out, &api, &admin.secret, &servers, now)?;
     files::write(&out.join("ca.crt"), api.certificate(), Access::Public)
 }
 
-/// The URL of the first member, for people and agents.
-fn server_url(members: &[MemberHosts]) -> String {
-    let host = members.first().and_then(|member| member.hosts.first()).map_or("127.0.0.1", String::as_str);
-    match host.contains(':') {
+/// Where people and agents reach a member's API.
+fn server(member: &MemberHosts) -> Server {
+    let host = member.hosts.first().map_or("127.0.0.1", String::as_str);
+    let url = match host.contains(':') {
         true => format!("https://[{host}]:6443"),
         false => format!("https://{host}:6443"),
-    }
+    };
+    Server { name: member.name.clone(), url }
 }
 
 /// Makes sure of `dev`'s credentials: `<data>/pki` for its one member, and the admin's at the top.
@@ -81,7 +82,7 @@ pub fn ensure_dev(data: &Path, now: DateTime<Utc>) -> Result<MemberFiles, Error>
     member::write(&draft, "dev", &[], &shared, server, now)?;
     let admin = token::draw("admin", &[ADMIN_GROUP.into()], None, "admin.token", &mut rand::rng());
     TokenFile::open(&draft.path("tokens.json"))?.add(admin.entry)?;
-    write_admin(data, &api, &admin.secret, server, now)?;
+    write_admin(data, &api, &admin.secret, &Server::alone(server), now)?;
     std::fs::rename(draft.folder(), files.folder()).map_err(|source| Error::File {
         verb: "create",
         path: files.folder().display().to_string(),
@@ -104,7 +105,7 @@ pub fn ensure_node(files: &MemberFiles, node: &Node<'_>, server: &str, now: Date
         Node::Simulated => files.path("simulated-nodes.kubeconfig"),
     };
     if !path.exists() {
-        write_node(&path, &files.api_authority()?, node, server, now)?;
+        write_node(&path, &files.api_authority()?, node, &Server::alone(server), now)?;
     }
     point_at(&path, server)?;
     Ok(path)
@@ -120,18 +121,30 @@ pub fn point_at(path: &Path, server: &str) -> Result<(), Error> {
     files::write(path, &changed, Access::Owner)
 }
 
-fn write_node(path: &Path, api: &Authority, node: &Node<'_>, server: &str, now: DateTime<Utc>) -> Result<(), Error> {
+fn write_node(
+    path: &Path,
+    api: &Authority,
+    node: &Node<'_>,
+    servers: &[Server],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
     let (user, group) = match node {
         Node::Named(name) => (format!("system:node:{name}"), NODE_GROUP),
         Node::Simulated => (SIMULATED_NODES.to_owned(), SIMULATED_NODES),
     };
-    write_kubeconfig(path, api, &user, group, server, now)
+    write_kubeconfig(path, api, &user, group, servers, now)
 }
 
-fn write_admin(folder: &Path, api: &Authority, token: &str, server: &str, now: DateTime<Utc>) -> Result<(), Error> {
+fn write_admin(
+    folder: &Path,
+    api: &Authority,
+    token: &str,
+    servers: &[Server],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
     files::write(&folder.join("admin.token"), &format!("{token}\n"), Access::Owner)?;
     let path = folder.join("admin.kubeconfig");
-    write_kubeconfig(&path, api, "admin", ADMIN_GROUP, server, now)
+    write_kubeconfig(&path, api, "admin", ADMIN_GROUP, servers, now)
 }
 
 fn write_kubeconfig(
@@ -139,12 +152,12 @@ fn write_kubeconfig(
     api: &Authority,
     user: &str,
     group: &str,
-    server: &str,
+    servers: &[Server],
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let subject = Subject { common_name: user, groups: &[group], hosts: &[], usage: Usage::Client };
     let identity = api.issue(&subject, now)?;
-    let kubeconfig = Kubeconfig { server, authority: api.certificate(), user, identity: &identity };
+    let kubeconfig = Kubeconfig { servers, authority: api.certificate(), user, identity: &identity };
     files::write(path, &kubeconfig.render(), Access::Owner)
 }
 

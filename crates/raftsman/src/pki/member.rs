@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::authority::{Authority, Subject, Usage};
 use super::files::{self, Access};
-use super::kubeconfig::Kubeconfig;
+use super::kubeconfig::{Kubeconfig, Server};
 use super::{CONTROL_PLANE_GROUP, Error, authority};
 
 /// Names under which a certificate of the API is valid beside the member's own hosts.
@@ -97,7 +97,9 @@ pub fn write(
         &Subject { common_name: &user, groups: &[CONTROL_PLANE_GROUP], hosts: &[], usage: Usage::Client },
         now,
     )?;
-    let kubeconfig = Kubeconfig { server, authority: shared.api.certificate(), user: &user, identity: &identity };
+    let servers = Server::alone(server);
+    let kubeconfig =
+        Kubeconfig { servers: &servers, authority: shared.api.certificate(), user: &user, identity: &identity };
     secret("control-plane.kubeconfig", &kubeconfig.render())
 }
 

@@ -3,19 +3,13 @@
 use api::duration;
 use api::time;
 use chrono::Utc;
-use clap::{Args, Subcommand};
+use clap::Args;
 use client::ListOptions;
 use proto::core_v1::Node;
 
-use super::connection::Connection;
-use super::print::{self, Format, Output, Table};
+use crate::command::connection::Connection;
+use crate::command::print::{self, Format, Output, Table};
 use crate::failure::Failure;
-
-#[derive(Debug, Subcommand)]
-pub enum NodeCommand {
-    /// List the nodes with their state
-    List(ListArgs),
-}
 
 #[derive(Debug, Args)]
 pub struct ListArgs {
@@ -25,8 +19,7 @@ pub struct ListArgs {
     output: Output,
 }
 
-pub async fn run(command: NodeCommand) -> Result<(), Failure> {
-    let NodeCommand::List(args) = command;
+pub async fn run(args: ListArgs) -> Result<(), Failure> {
     let session = args.connection.open()?;
     let nodes = session.client.list::<Node>(ListOptions::default()).await?.items;
     match args.output.output {
