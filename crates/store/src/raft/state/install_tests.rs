@@ -12,7 +12,6 @@ use proto::raftsman_store_v1::command::Change;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-
 use super::*;
 use crate::machine::{Event, Machine, Shared, View};
 use crate::raft::pending::Pending;
