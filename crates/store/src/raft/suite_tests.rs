@@ -15,7 +15,8 @@ use proto::raftsman_store_v1 as pb;
 use tempfile::TempDir;
 
 use super::log::{self, LogStore};
-use super::state::{self, Feed, RocksDisk, StateDir, StateMachine};
+use super::pending::Pending;
+use super::state::{self, Feed, RocksDisk, SnapshotDir, StateDir, StateMachine};
 use super::types::{Entry, LogId, Proposal, TypeConfig, Vote};
 use crate::machine::{Event, Machine};
 
@@ -24,21 +25,22 @@ struct Unwatched;
 
 impl Feed for Unwatched {
     fn applied(&mut self, _: Vec<Event>, _: i64, _: i64) {}
-    fn replaced(&mut self, _: i64) {}
+    fn replaced(&mut self, _: i64, _: i64) {}
 }
 
 fn open_machine(dir: &TempDir) -> (StateMachine, Arc<RocksDisk>) {
     let state_dir = StateDir::open(&dir.path().join("state")).unwrap();
     let disk = Arc::new(RocksDisk::open(state_dir).unwrap());
     let machine = Machine::open(disk.clone(), disk.stored().unwrap()).unwrap();
-    let worker = state::start(machine, disk.clone(), Unwatched).unwrap();
-    (StateMachine::new(worker, &dir.path().join("snapshots")).unwrap(), disk)
+    let worker = state::start(machine, disk.clone(), Unwatched, Pending::new(1, 0), Default::default()).unwrap();
+    let snapshots = SnapshotDir::open(&dir.path().join("snapshots")).unwrap();
+    (StateMachine::new(worker, snapshots), disk)
 }
 
 fn open_log(dir: &TempDir) -> LogStore {
     // The writer thread of an earlier store may still be closing the database.
     for _ in 0..100 {
-        match log::open(&dir.path().join("log")) {
+        match log::open(&dir.path().join("log"), &Default::default()) {
             Err(log::OpenError::Locked) => std::thread::sleep(std::time::Duration::from_millis(20)),
             opened => return opened.unwrap(),
         }
@@ -59,7 +61,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
 
 fn put(term: u64, index: u64, key: &str) -> Entry {
     let put = PutRequest { key: key.to_owned().into(), value: "v".into(), ..Default::default() };
-    let command = pb::Command { change: Some(pb::command::Change::Put(put)) };
+    let command = pb::Command { origin: None, change: Some(pb::command::Change::Put(put)) };
     Entry::new(LogId::new_term_index(term, index), EntryPayload::Normal(Proposal(Arc::new(command))))
 }
 
@@ -121,7 +123,7 @@ async fn a_vote_below_the_last_entry_is_damage() {
     log.blocking_append([blank(5, 0)]).await.unwrap();
     drop(log);
     let refused = loop {
-        match log::open(&dir.path().join("log")) {
+        match log::open(&dir.path().join("log"), &Default::default()) {
             Err(log::OpenError::Locked) => {}
             refused => break refused.err().expect("refused"),
         }
@@ -141,9 +143,11 @@ async fn a_snapshot_holds_what_it_says_and_can_be_installed() {
 
     let target = tempfile::tempdir().unwrap();
     let (mut other, disk) = open_machine(&target);
-    let copy = target.path().join("received");
-    copy_dir(&snapshot.snapshot.0, &copy);
-    other.install_snapshot(&snapshot.meta, state::SnapshotFolder(copy)).await.unwrap();
+    let pieces = state::send(snapshot.snapshot);
+    let dir = SnapshotDir::open(&target.path().join("snapshots")).unwrap();
+    let (meta, received) = state::receive(&dir, pieces).await.unwrap();
+    assert_eq!(meta, snapshot.meta);
+    other.install_snapshot(&meta, received).await.unwrap();
     assert_eq!(other.applied_state().await.unwrap().0, snapshot.meta.last_log_id);
     assert_eq!(disk.stored().unwrap().progress.unwrap().revision, 6);
     let current = other.get_current_snapshot().await.unwrap().expect("the installed one");
@@ -159,12 +163,4 @@ async fn a_snapshot_holds_what_it_says_and_can_be_installed() {
 async fn apply(machine: &mut StateMachine, entries: impl IntoIterator<Item = Entry>) {
     let items: Vec<_> = entries.into_iter().map(|entry| Ok((entry, None))).collect();
     machine.apply(futures::stream::iter(items)).await.unwrap();
-}
-
-fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
 }
