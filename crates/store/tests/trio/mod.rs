@@ -37,7 +37,7 @@ pub struct Trio {
 pub struct Member {
     pub channel: Channel,
     pub leads: watch::Receiver<bool>,
-    pub hand_over: Option<oneshot::Sender<()>>,
+    pub hand_over: Option<oneshot::Sender<oneshot::Sender<()>>>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), store::Error>>,
 }

@@ -53,7 +53,7 @@ impl Identity {
     /// Makes the member one of group `cluster`, for good.
     pub fn join(&self, cluster: u64) -> io::Result<()> {
         let mut group = self.group.lock();
-        if group.cluster == cluster {
+        if group.cluster == cluster && cluster != 0 {
             return Ok(());
         }
         if group.cluster != 0 || cluster == 0 {
