@@ -11,8 +11,9 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is logged when `RUST_LOG` says nothing: our own news, and other crates' warnings.
-const DEFAULT_FILTER: &str = "info,openraft=warn,h2=warn,hyper=warn,tonic=warn,rustls=warn";
+/// What is logged when `RUST_LOG` says nothing: our own news, and other crates' warnings. openraft warns of every single
+/// call to a member that is away; the store says once who is.
+const DEFAULT_FILTER: &str = "info,openraft=error,h2=warn,hyper=warn,tonic=warn,rustls=warn";
 
 /// Starts logging for this process. A filter that does not parse is told and the default used.
 pub fn start(format: LogFormat) {

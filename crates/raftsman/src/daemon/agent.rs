@@ -156,7 +156,8 @@ pub async fn start(boxes: &mut Boxes, node: Node) -> Result<(), Failure> {
     let (said, ready) = oneshot::channel();
     let config = agent::Config {
         client,
-        data_dir: node.data_dir,
+        // Shims don't run where the agent was started.
+        data_dir: std::path::absolute(node.data_dir).map_err(Failure::failed)?,
         nodes: node.args.names()?,
         runtime: match node.args.runtime {
             Runtime::Process => agent::RuntimeKind::Process,
