@@ -28,7 +28,8 @@ async fn report(context: &Context) {
     let mut pruned = context.pruned.clone();
     while pruned.changed().await.is_ok() {
         let revision = *pruned.borrow_and_update();
-        if context.node.members().len() < 2 {
+        // At a start it tells of the last compaction, of none by 0, which would hash what is newest at that moment.
+        if revision <= 0 || context.node.members().len() < 2 {
             continue;
         }
         let view = context.view.clone();
