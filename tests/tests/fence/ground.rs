@@ -182,10 +182,12 @@ pub struct Life {
 }
 
 impl Diary {
+    /// The shell's pid comes from /proc, for `$$` is one dollar in a Pod's command.
     fn script(&self) -> String {
         let folder = self.folder.display();
         format!(
-            "f={folder}/$POD.$$; while [ ! -e {folder}/end ]; do date +%s.%N >> $f; sleep 0.5; done; date +%s.%N >> $f"
+            "read p _ < /proc/self/stat; f={folder}/$POD.$p; \
+             while [ ! -e {folder}/end ]; do date +%s.%N >> $f; sleep 0.5; done; date +%s.%N >> $f"
         )
     }
 

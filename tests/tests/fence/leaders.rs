@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use client::api::proto::batch_v1::{Job, JobSpec};
 use client::api::proto::core_v1::{Container, PodSpec, PodTemplateSpec};
@@ -23,6 +23,8 @@ const ROUNDS: u32 = 2;
 /// Longer than a claim lives without its holder.
 const FROZEN_S: u64 = 20;
 const COMPLETIONS: i32 = 2;
+/// Jobs that a leader which is let go finds untouched.
+const BURST: u32 = 20;
 
 /// One of the two.
 struct Rival {
@@ -40,8 +42,10 @@ enum Told {
         epoch: i64,
         revision: i64,
     },
-    /// By the store, for its epoch is over.
-    Fenced,
+    /// Refused: what it saw is no more, or, fenced, its epoch is over.
+    Conflict {
+        fenced: bool,
+    },
     Deposed,
 }
 
@@ -71,6 +75,15 @@ impl Rival {
     fn times_deposed(&self) -> usize {
         self.told().iter().filter(|told| matches!(told, Told::Deposed)).count()
     }
+
+    /// Groups that were refused, and those of them that only the fence of their epoch refused.
+    fn refused(&self) -> (usize, usize) {
+        let conflicts = self.told().into_iter().filter_map(|told| match told {
+            Told::Conflict { fenced } => Some(fenced),
+            _ => None,
+        });
+        conflicts.fold((0, 0), |(all, by_fence), fenced| (all + 1, by_fence + usize::from(fenced)))
+    }
 }
 
 fn told(line: &Value) -> Option<Told> {
@@ -78,7 +91,7 @@ fn told(line: &Value) -> Option<Told> {
     match line["message"].as_str()? {
         "leading" => Some(Told::Leading { epoch: number("epoch")? }),
         "committed" => Some(Told::Committed { epoch: number("epoch")?, revision: number("revision")? }),
-        "conflict" if line["result"].as_str()?.contains("held no more in its epoch") => Some(Told::Fenced),
+        "conflict" => Some(Told::Conflict { fenced: line["result"].as_str()?.contains("held no more in its epoch") }),
         "no longer leading" => Some(Told::Deposed),
         _ => None,
     }
@@ -104,24 +117,36 @@ fn job(number: u32) -> Job {
     }
 }
 
-/// Creates Jobs, two a second, until told to stop; how many.
-fn submit(kubeconfig: &str, stop: &AtomicBool) -> u32 {
+/// Who creates Jobs all the time.
+#[derive(Default)]
+struct Load {
+    stop: AtomicBool,
+    /// How many to create at once, now.
+    burst: AtomicU32,
+}
+
+/// Creates Jobs, two a second and more when asked, until told to stop; how many.
+fn submit(kubeconfig: &str, load: &Load) -> u32 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let config = client::Config::from_kubeconfig(kubeconfig).unwrap();
         let client = client::Client::connect(&config).unwrap();
         let mut count = 0;
-        while !stop.load(Ordering::Relaxed) {
-            client.create(job(count)).await.unwrap();
-            count += 1;
+        while !load.stop.load(Ordering::SeqCst) {
+            let burst = load.burst.load(Ordering::SeqCst);
+            let jobs = (count..=count + burst).map(|number| client.create(job(number)));
+            futures::future::join_all(jobs).await.into_iter().for_each(|created| drop(created.unwrap()));
+            count += 1 + burst;
+            load.burst.fetch_sub(burst, Ordering::SeqCst);
             tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         }
         count
     })
 }
 
-/// Freezes whoever leads, lets the other take over, and lets the first go on.
-fn rounds(rivals: &[Rival; 2], count: u32) {
+/// Freezes whoever leads, lets the other take over, and lets the first go on: with Jobs to decide on that nobody else has touched,
+/// for the other is frozen meanwhile, so that nothing but the fence stands in its way.
+fn rounds(rivals: &[Rival; 2], load: &Load, count: u32) {
     for round in 0..count {
         let leader = usize::from(rivals[1].epoch() > rivals[0].epoch());
         let (old, new) = (&rivals[leader], &rivals[1 - leader]);
@@ -132,16 +157,33 @@ fn rounds(rivals: &[Rival; 2], count: u32) {
             successor if successor > epoch => Ok(()),
             successor => Err(format!("{} leads in {successor}, {} in {epoch}", new.name, old.name)),
         });
+        let successor = new.epoch();
+        new.daemon.signal(libc::SIGSTOP);
+        load.burst.store(BURST, Ordering::SeqCst);
+        eventually(seconds(60), || match load.burst.load(Ordering::SeqCst) {
+            0 => Ok(()),
+            left => Err(format!("{left} Jobs are not created")),
+        });
+        let before = old.refused();
         old.daemon.signal(libc::SIGCONT);
         eventually(seconds(60), || match old.times_deposed() {
             times if times > deposed => Ok(()),
             times => Err(format!("{} was deposed {times} times", old.name)),
         });
-        println!("round {round}: {} led in epoch {epoch}, {} took over in {}", old.name, new.name, new.epoch());
+        new.daemon.signal(libc::SIGCONT);
+        let after = old.refused();
+        println!(
+            "round {round}: {} led in epoch {epoch}, {} took over in {successor}; let go, {} groups of {} were refused, {} by the fence alone",
+            old.name,
+            new.name,
+            after.0 - before.0,
+            old.name,
+            after.1 - before.1
+        );
     }
 }
 
-/// No commit of an epoch lies beyond the beginning of the next; how many writes were tried all the same, and refused.
+/// No commit of an epoch lies beyond the beginning of the next; how many groups only the fence refused.
 fn expect_fenced(rivals: &[Rival; 2]) -> usize {
     let told: Vec<Told> = rivals.iter().flat_map(Rival::told).collect();
     let begun = |told: &Told| if let Told::Leading { epoch } = told { Some(*epoch) } else { None };
@@ -154,7 +196,7 @@ fn expect_fenced(rivals: &[Rival; 2]) -> usize {
             assert!(next.is_none_or(|next| revision < next), "epoch {epoch} wrote {revision}, in that of {next:?}");
         }
     }
-    let fenced = told.iter().filter(|told| matches!(told, Told::Fenced)).count();
+    let fenced = rivals.iter().map(|rival| rival.refused().1).sum();
     println!("commits by epoch: {commits:?}; {fenced} groups of deposed leaders were refused by the store");
     assert!(commits.len() > 1, "both have written");
     fenced
@@ -186,14 +228,14 @@ fn a_frozen_leader_that_is_let_go_has_no_effect() {
         epoch => Err(format!("nobody leads: {epoch:?}")),
     });
 
-    let stop = AtomicBool::new(false);
+    let load = Load::default();
     let kubeconfig = path("admin.kubeconfig");
     let submitted = std::thread::scope(|scope| {
-        let load = scope.spawn(|| submit(&kubeconfig, &stop));
+        let submitted = scope.spawn(|| submit(&kubeconfig, &load));
         // The load must end with the rounds, also when they panic.
-        let rounds = scope.spawn(|| rounds(&rivals, rounds_asked)).join();
-        stop.store(true, Ordering::Relaxed);
-        let submitted = load.join().unwrap();
+        let rounds = scope.spawn(|| rounds(&rivals, &load, rounds_asked)).join();
+        load.stop.store(true, Ordering::SeqCst);
+        let submitted = submitted.join().unwrap();
         rounds.unwrap();
         submitted
     });
