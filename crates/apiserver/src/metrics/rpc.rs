@@ -41,7 +41,16 @@ pub(crate) async fn count(State(rpcs): State<Rpcs>, request: Request, next: Next
 /// What no service of ours knows has no name here: names of clients' invention must not become series.
 fn labels(service: &str, method: &str, code: Code) -> Rpc {
     let (service, method) = if code == Code::Unimplemented { ("", "") } else { (service, method) };
-    Rpc { grpc_service: service.into(), grpc_method: method.into(), grpc_code: format!("{code:?}") }
+    Rpc { grpc_service: service.into(), grpc_method: method.into(), grpc_code: name(code) }
+}
+
+/// As the Go libraries write it.
+fn name(code: Code) -> String {
+    match code {
+        Code::Ok => "OK".into(),
+        Code::Cancelled => "Canceled".into(),
+        other => format!("{other:?}"),
+    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,16 @@ pub async fn count(State(metrics): State<Metrics>, request: Request, next: Next)
 /// What no service of ours knows has no name here: names of clients' invention must not become series.
 fn labels(service: &str, method: &str, code: Code) -> Rpc {
     let (service, method) = if code == Code::Unimplemented { ("", "") } else { (service, method) };
-    Rpc { grpc_service: service.into(), grpc_method: method.into(), grpc_code: format!("{code:?}") }
+    Rpc { grpc_service: service.into(), grpc_method: method.into(), grpc_code: name(code) }
+}
+
+/// As the Go libraries write it.
+fn name(code: Code) -> String {
+    match code {
+        Code::Ok => "OK".into(),
+        Code::Cancelled => "Canceled".into(),
+        other => format!("{other:?}"),
+    }
 }
 
 #[cfg(test)]
@@ -45,5 +54,6 @@ mod tests {
         let known = labels("etcdserverpb.KV", "Put", Code::NotFound);
         assert_eq!((known.grpc_method.as_str(), known.grpc_code.as_str()), ("Put", "NotFound"));
         assert_eq!(labels("etcdserverpb.KV", "Nope", Code::Unimplemented).grpc_method, "");
+        assert_eq!(labels("etcdserverpb.KV", "Put", Code::Ok).grpc_code, "OK");
     }
 }
