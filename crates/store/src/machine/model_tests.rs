@@ -400,3 +400,71 @@ fn a_refused_transaction_changes_nothing() {
     driven.flush();
     assert_eq!(driven.view().range(&everything(0)).unwrap().count, 0);
 }
+
+/// A machine whose keys were each written `rounds` times, with its disk; compacted and pruned at the end.
+fn written(rounds: usize) -> (Machine<MemoryDisk>, Arc<MemoryDisk>) {
+    let disk = Arc::new(MemoryDisk::default());
+    let mut machine = Machine::open(disk.clone(), Stored::default()).unwrap();
+    let mut take = |change: Change| {
+        let command = pb::Command { origin: None, change: Some(change) };
+        let index = machine.progress().applied.map_or(0, |id| id.index) + 1;
+        machine.step(pb::LogId { term: 1, index }, &command).unwrap().reply.unwrap();
+    };
+    for round in 0..rounds {
+        for key in 0..20 {
+            let value = format!("{round}").into();
+            take(Change::Put(etcd::PutRequest { key: format!("{key}").into(), value, ..Default::default() }));
+        }
+    }
+    let revision = machine.progress().revision;
+    let batch = machine.seal();
+    disk.write(batch);
+    machine.publish();
+    let command = pb::Command {
+        origin: None,
+        change: Some(Change::Compact(etcd::CompactionRequest { revision, physical: false })),
+    };
+    machine.step(pb::LogId { term: 1, index: 1000 }, &command).unwrap();
+    let batch = machine.seal();
+    disk.write(batch);
+    machine.publish();
+    let (dropped, _) = prune_step(machine.shared(), &*disk, Revision::default(), revision).unwrap();
+    for record in dropped {
+        disk.0.lock().remove(&keys::state::record(record)[..]);
+    }
+    (machine, disk)
+}
+
+#[test]
+fn an_exchange_is_never_seen_half_done() {
+    let (mut machine, disk) = written(1);
+    let (newer, other) = written(3);
+    let stored = || Stored { progress: Some(*newer.progress()), ..Default::default() };
+    let view = View::new(machine.shared().clone(), disk.clone());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let all = etcd::RangeRequest { key: "\0".into(), range_end: "\0".into(), ..Default::default() };
+                let answer = view.range(&all).unwrap();
+                assert_eq!(answer.count, 20);
+                let round = if answer.header.unwrap().revision == 21 { "0" } else { "2" };
+                assert!(answer.kvs.iter().all(|kv| kv.value == round));
+            }
+        });
+        let loaded = load(&*other, stored()).unwrap();
+        let swapped = machine.replace(loaded, || {
+            *disk.0.lock() = other.0.lock().clone();
+            // Long enough for whoever could see this.
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            Ok::<(), ()>(())
+        });
+        swapped.unwrap();
+        // What can't be put in place changes nothing.
+        let loaded = load(&*other, stored()).unwrap();
+        assert_eq!(machine.replace(loaded, || Err("no disk")), Err("no disk"));
+        done.store(true, Ordering::Relaxed);
+        reader.join().unwrap();
+    });
+    assert_eq!(machine.shared().visible(), 61);
+}
