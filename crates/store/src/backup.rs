@@ -119,12 +119,14 @@ fn refuse(path: &Path, error: io::Error) -> BackupError {
 fn info(manifest: &proto::raftsman_store_v1::SnapshotManifest) -> Info {
     let membership = manifest.membership.as_ref().and_then(|stored| stored.membership.as_ref());
     let members = membership.iter().flat_map(|membership| membership.members.values());
+    let mut members: Vec<String> = members.map(|member| member.name.clone()).collect();
+    members.sort();
     Info {
         revision: manifest.revision,
         compacted: manifest.compacted,
         cluster_id: manifest.cluster_id,
         applied_index: manifest.applied.as_ref().map_or(0, |id| id.index),
-        members: members.map(|member| member.name.clone()).collect(),
+        members,
         bytes: manifest.files.iter().map(|file| file.size).sum(),
     }
 }
