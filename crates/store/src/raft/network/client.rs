@@ -29,8 +29,10 @@ const OPEN_MAX: Duration = Duration::from_secs(2);
 /// How long requests of a stream may stay without any answer: longer than a slow disk's fsync, since what is sent
 /// again makes a slow disk slower. A member that is gone is noticed earlier, by its connection's pings.
 const STALL_MAX: Duration = Duration::from_secs(5);
-/// Pause before a member that can't be reached is tried again; a restarted one should be found quickly.
-const BACKOFF: Duration = Duration::from_millis(100);
+/// Pauses before a member that can't be reached is tried again: the first, and the longest, which each is twice the
+/// one before. A restarted member should be found quickly.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_millis(400);
 
 /// The way to one member.
 pub struct PeerClient {
@@ -174,6 +176,13 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
+            let mut input = input;
+            // openraft pauses after a failure when the next request is taken from it, so take one before connecting.
+            let Some(first) = input.next().await else {
+                let nothing: BoxStream<'s, AppendResult> = Box::pin(futures::stream::empty());
+                return Ok(nothing);
+            };
+            let input = futures::stream::iter([first]).chain(input);
             let (responses, waiting) = self.open(input).await?;
             let answers: BoxStream<'s, AppendResult> = answers(self.name.clone(), responses, waiting);
             Ok(answers)
@@ -239,6 +248,7 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
     }
 
     fn backoff(&self) -> Option<Backoff> {
-        Some(Backoff::new(std::iter::repeat(BACKOFF)))
+        let pauses = std::iter::successors(Some(BACKOFF_MIN), |pause| Some((*pause * 2).min(BACKOFF_MAX)));
+        Some(Backoff::new(pauses))
     }
 }
