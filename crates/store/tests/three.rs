@@ -7,7 +7,7 @@ mod trio;
 
 use trio::{Trio, eventually};
 
-use proto::etcdserverpb::{LeaseGrantRequest, LeaseKeepAliveRequest, LeaseTimeToLiveRequest, PutRequest};
+use proto::etcdserverpb::{LeaseGrantRequest, LeaseKeepAliveRequest, LeaseTimeToLiveRequest, PutRequest, RangeRequest};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_written_anywhere_is_read_everywhere() {
@@ -47,6 +47,61 @@ async fn two_go_on_when_the_leader_stops_and_it_comes_back() {
     assert_eq!(back.get("while").await.unwrap().as_deref(), Some("2"));
     back.put("after", "3").await.unwrap();
     assert_eq!(trio.member(other).get("after").await.unwrap().as_deref(), Some("3"));
+}
+
+/// Writes go on through a follower, one after the other, while the leader is stopped. Each is acknowledged: what the
+/// leader did not take goes on to the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_stops_interrupts_nobody() {
+    let mut trio = Trio::start().await;
+    let leader = trio.leader().await;
+    let channel = trio.member(trio.follower().await).channel.clone();
+    let (enough, stop) = tokio::sync::oneshot::channel::<()>();
+    let writer = tokio::spawn(async move {
+        let mut kv = proto::etcdserverpb::kv_client::KvClient::new(channel);
+        let mut longest = std::time::Duration::ZERO;
+        let mut written: i64 = 0;
+        while stop.is_empty() {
+            let begun = std::time::Instant::now();
+            let put = PutRequest { key: "key".into(), value: written.to_string().into(), ..Default::default() };
+            kv.put(put).await.expect("acknowledged");
+            written += 1;
+            longest = longest.max(begun.elapsed());
+        }
+        (written, longest)
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    trio.stop(leader).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    enough.send(()).unwrap();
+    let (written, longest) = writer.await.unwrap();
+    println!("{written} writes, the longest took {longest:?}");
+    let other = trio.follower().await;
+    let range = RangeRequest { key: "key".into(), ..Default::default() };
+    let kv = trio.member(other).kv().range(range).await.unwrap().into_inner().kvs.pop().unwrap();
+    assert_eq!((kv.version, &kv.value[..]), (written, (written - 1).to_string().as_bytes()));
+}
+
+/// The store's authority also signs the certificates of the store's clients, and of its servers: they are not let in
+/// at the peer port, nor is anybody without a certificate or with one of another authority.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_peer_port_takes_peers_only() {
+    let _second = rustls::crypto::ring::default_provider().install_default().is_err();
+    let trio = Trio::start().await;
+    let url = trio.peer_url(0).to_owned();
+    let foreign = trio::Authority::new();
+    let dir = tempfile::tempdir().unwrap();
+    let shown = |authority: &trio::Authority, name: &str| Some(authority.issue(&dir.path().join(name), name));
+    trio::greet(&url, &trio, shown(&trio.authority, "raftsman-peer:x")).await.unwrap();
+    for certificate in [
+        shown(&trio.authority, "raftsman-store-client:x"),
+        shown(&trio.authority, "raftsman-store:x"),
+        shown(&trio.authority, "raftsman-peer:"),
+        shown(&foreign, "raftsman-peer:y"),
+        None,
+    ] {
+        assert!(trio::greet(&url, &trio, certificate.clone()).await.is_err(), "{certificate:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

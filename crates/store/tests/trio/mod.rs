@@ -11,6 +11,8 @@ use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::lease_client::LeaseClient;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use proto::etcdserverpb::{PutRequest, RangeRequest};
+use proto::raftsman_store_v1::HelloRequest;
+use proto::raftsman_store_v1::group_client::GroupClient;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use store::{Join, PeerTls, Peers};
 use tempfile::TempDir;
@@ -18,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::Status;
-use tonic::transport::Channel;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -218,6 +220,20 @@ impl Member {
         let ended = tokio::time::timeout(PATIENCE, self.task).await.expect("it stops in time");
         ended.expect("no panic").expect("a clean stop");
     }
+}
+
+/// Asks the member at a peer port who it is, showing a certificate.
+pub async fn greet(url: &str, trio: &Trio, certificate: Option<PeerTls>) -> Result<(), String> {
+    let read = |path: &Path| std::fs::read(path).expect("a file");
+    let ca = Certificate::from_pem(trio.authority.0.pem());
+    let mut tls = ClientTlsConfig::new().ca_certificate(ca).domain_name("127.0.0.1");
+    if let Some(files) = certificate {
+        tls = tls.identity(Identity::from_pem(read(&files.certificate), read(&files.key)));
+    }
+    let endpoint = Channel::from_shared(url.to_owned()).expect("a URL").tls_config(tls).expect("TLS");
+    let channel = endpoint.connect().await.map_err(|error| format!("{error:?}"))?;
+    let hello = GroupClient::new(channel).hello(HelloRequest::default()).await;
+    hello.map(|_| ()).map_err(|status| status.to_string())
 }
 
 /// What `attempt` gives once it succeeds.
