@@ -157,12 +157,12 @@ async fn hand_over_when_told(context: &Context, told: Option<oneshot::Receiver<o
 }
 
 /// Comes into the group and announces itself there.
-async fn join(context: &Context, config: &Config, alone: bool) -> Result<(), Error> {
+async fn join(context: &Arc<Context>, config: &Config, alone: bool) -> Result<(), Error> {
     members::enter(context).await?;
     if !alone {
         announce(context, config).await?;
         members::voting(context).await;
-        return Ok(());
+        return members::readdress(context).await;
     }
     let announced = tokio::time::timeout(START_MAX, announce(context, config)).await;
     announced.map_err(|_| Error::Stopped("it does not become the leader of itself".into()))?
@@ -389,7 +389,8 @@ async fn router(context: &Arc<Context>) -> Result<axum::Router, Error> {
         .layer(gate)
         .layer(limited)
         .layer(counted)
-        .merge(services::http(context.clone())))
+        .merge(services::http(context.clone()))
+        .fallback(services::nothing))
 }
 
 /// Stops raft and flushes the state, so that the next start need not apply the log again.

@@ -20,6 +20,9 @@ const ACTIVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long a change may take, with what leads to it: an election, a round of the group.
 const CHANGE_MAX: Duration = Duration::from_secs(10);
+/// The answer of a member that does not lead.
+const NOT_LEADER: &str = "etcdserver: not leader";
+const NO_LEADER: &str = "etcdserver: no leader";
 /// Pause before the leader is looked for again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -27,16 +30,19 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 pub async fn anywhere(context: &Arc<Context>, wanted: MemberChange) -> Result<MemberChanged, Status> {
     let deadline = Instant::now() + CHANGE_MAX;
     loop {
-        if context.node.leads() {
-            return change(context, wanted).await;
-        }
-        if let Some(calls) = context.node.leader_calls() {
+        let answer = if context.node.leads() {
+            change(context, wanted.clone()).await
+        } else if let Some(calls) = context.node.leader_calls() {
             let left = deadline.saturating_duration_since(Instant::now());
-            let request = calls.request(wanted, left);
-            return calls.client().change_members(request).await.map(Response::into_inner);
-        }
-        if Instant::now() >= deadline {
-            return Err(Status::unavailable("etcdserver: no leader"));
+            let request = calls.request(wanted.clone(), left);
+            calls.client().change_members(request).await.map(Response::into_inner)
+        } else {
+            Err(Status::unavailable(NO_LEADER))
+        };
+        match answer {
+            // Certainly not done, so it may be tried again.
+            Err(status) if [NOT_LEADER, NO_LEADER].contains(&status.message()) && Instant::now() < deadline => {}
+            answer => return answer,
         }
         tokio::time::sleep(RETRY_PAUSE).await;
     }
@@ -47,7 +53,7 @@ pub async fn change(context: &Arc<Context>, wanted: MemberChange) -> Result<Memb
     let wanted = wanted.change.ok_or_else(|| Status::invalid_argument("raftsman: an empty change of members"))?;
     // One at a time, so that each is decided on what the one before it left.
     let _turn = context.changes.lock().await;
-    let standing = standing(context).ok_or_else(|| Status::failed_precondition("etcdserver: not leader"))?;
+    let standing = standing(context).ok_or_else(|| Status::failed_precondition(NOT_LEADER))?;
     let (id, reshape) = match wanted {
         Wanted::Add(add) => {
             let urls = peer_urls::parse(&add.peer_urls).ok_or(Refusal::BadUrls)?;

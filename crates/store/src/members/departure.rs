@@ -2,41 +2,46 @@
 
 use std::time::Duration;
 
-use super::decide;
+use super::decide::{self, Hello};
 use crate::services::Context;
 
 /// Pause between two looks.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Looks without a leader before the peers are asked: elections are shorter.
-const LEADERLESS_LOOKS: u32 = 3;
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Looks without an answer of the leader before all are asked: elections are shorter.
+const SILENT_LOOKS: u32 = 2;
 
-/// Returns, with words, when this member may not go on. A group of its own is asked for nothing.
+/// Returns, with words, when this member may not go on.
+///
+/// Nobody talks to a member that was removed, and raft does not tell it why. So it asks: the leader, and when that
+/// one does not answer, everybody. Only their word counts, for an old log may well lack this member while it is
+/// being read.
 pub async fn noticed(context: &Context) -> String {
     let introduction = &context.introduction;
     let own = context.node.id();
-    let mut leaderless = 0;
+    let mut silent = 0;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         if let Some(reason) = replaced(context) {
             return reason;
         }
-        leaderless = match context.node.status().leadership.leader {
-            Some(_) => 0,
-            None => leaderless + 1,
-        };
-        // A removed member may have heard of it, or only that nobody talks to it any more.
-        let doubtful = leaderless >= LEADERLESS_LOOKS || !context.node.has_member(own);
-        if !doubtful {
+        let cluster = context.node.identity().cluster();
+        if cluster == 0 || (context.node.leads() && context.node.has_member(own)) {
             continue;
         }
-        let members = context.node.members().into_iter().flat_map(|member| member.peer_urls);
-        let urls = members.chain(introduction.initial.values().cloned());
-        let cluster = context.node.identity().cluster();
-        let answers = introduction.ask(urls.filter(|url| !url.is_empty()).collect(), own, cluster).await;
-        // Their word counts: an old log may well lack this member, while it is being read.
-        let gone =
-            answers.values().any(|answer| answer.as_ref().is_ok_and(|peer| peer.removed && peer.cluster_id == cluster));
-        if gone {
+        let gone = |peer: &Hello| peer.removed && peer.cluster_id == cluster;
+        let leader = match context.node.leader_channel() {
+            Some(channel) => introduction.ask_at(channel, own, cluster).await.ok(),
+            None => None,
+        };
+        silent = if leader.is_some() { 0 } else { silent + 1 };
+        let mut removed = leader.as_ref().is_some_and(gone);
+        if silent >= SILENT_LOOKS {
+            let members = context.node.members().into_iter().flat_map(|member| member.peer_urls);
+            let urls = members.chain(introduction.initial.values().cloned()).filter(|url| !url.is_empty());
+            let answers = introduction.ask(urls.collect(), own, cluster).await;
+            removed |= answers.values().flatten().any(gone);
+        }
+        if removed {
             return decide::removed(&introduction.name, own);
         }
     }

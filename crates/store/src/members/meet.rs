@@ -9,6 +9,7 @@ use proto::raftsman_store_v1::group_client::GroupClient;
 use proto::raftsman_store_v1::{HelloRequest, HelloResponse, JoinMember};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use super::decide::{self, Answers, Hello, Known, Own, Step};
@@ -23,6 +24,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 const JOIN_MAX: Duration = Duration::from_secs(15);
 /// Pause before the peers are asked again.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// How long a member that can't found a group still tells what it was told.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often it is said for whom a member waits.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -52,19 +55,28 @@ impl Introduction {
     pub async fn ask(&self, urls: BTreeSet<String>, member_id: u64, cluster_id: u64) -> Answers {
         let mut asked = JoinSet::new();
         for url in urls {
-            let mut client = GroupClient::new(self.links.connect(vec![url.clone()]));
-            let request = HelloRequest { member_id, name: self.name.clone(), cluster_id };
-            asked.spawn(async move {
-                let answer = tokio::time::timeout(ANSWER_MAX, client.hello(request)).await;
-                let answer = match answer {
-                    Ok(Ok(response)) => Ok(hello(response.into_inner())),
-                    Ok(Err(status)) => Err(cause(&status)),
-                    Err(_) => Err("no answer in time".to_owned()),
-                };
-                (url, answer)
-            });
+            let answer = self.ask_at(self.links.connect(vec![url.clone()]), member_id, cluster_id);
+            asked.spawn(async move { (url, answer.await) });
         }
         asked.join_all().await.into_iter().collect()
+    }
+
+    /// Asks the one at the other end of a connection.
+    pub fn ask_at(
+        &self,
+        channel: Channel,
+        member_id: u64,
+        cluster_id: u64,
+    ) -> impl Future<Output = Result<Hello, String>> + use<> {
+        let request = HelloRequest { member_id, name: self.name.clone(), cluster_id };
+        async move {
+            let answer = tokio::time::timeout(ANSWER_MAX, GroupClient::new(channel).hello(request)).await;
+            match answer {
+                Ok(Ok(response)) => Ok(hello(response.into_inner())),
+                Ok(Err(status)) => Err(cause(&status)),
+                Err(_) => Err("no answer in time".to_owned()),
+            }
+        }
     }
 
     /// Of a member without a peer port.
@@ -170,7 +182,13 @@ impl Introduction {
                     tracing::info!("founding the group {:x}", identity.cluster());
                     return node.initialize(members.into_iter().map(founder).collect()).await.map_err(stopped);
                 }
-                Step::Refuse(reason) => return Err(Error::Group(reason)),
+                Step::Refuse(reason) => {
+                    if !own.data {
+                        // Those that wait for this one shall learn the same.
+                        tokio::time::sleep(LAST_WORDS).await;
+                    }
+                    return Err(Error::Group(reason));
+                }
                 Step::Wait(reason) => pause.wait(&reason).await,
                 Step::AskForId(_) => pause.wait("for a member of the group").await,
             }
@@ -179,7 +197,8 @@ impl Introduction {
 }
 
 fn founder(known: Known) -> Membership {
-    Membership { id: known.id, name: known.name, peer_urls: known.peer_urls, ..Default::default() }
+    let peer_urls = known.peer_urls.into_iter().filter(|url| !url.is_empty()).collect();
+    Membership { id: known.id, name: known.name, peer_urls, ..Default::default() }
 }
 
 /// The pause between two rounds, with a word about it now and then.

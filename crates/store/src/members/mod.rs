@@ -19,6 +19,10 @@ mod service;
 pub mod tend;
 
 use std::path::Path;
+use std::sync::Arc;
+
+use proto::raftsman_store_v1::member_change::Change;
+use proto::raftsman_store_v1::{MemberChange, UpdateMember};
 
 use crate::error::Error;
 use crate::marker::{self, Marker};
@@ -37,7 +41,9 @@ pub async fn arrive(dir: &Path, introduction: &mut Introduction) -> Result<Marke
     let fresh = || Marker::new(&name, if taken_in { 0 } else { draw() }, 0, draw());
     let mut marker = marker::claim(dir, &name, fresh)?;
     introduction.starts = marker.starts + 1;
-    if marker.member_id == 0 {
+    // An id that was drawn for a group that never came to be is of no use in one that exists.
+    let groupless = marker.cluster_id == 0 && marker.directory != 0;
+    if marker.member_id == 0 || (taken_in && groupless) {
         (marker.member_id, marker.cluster_id) = introduction.fetch_id(&marker).await?;
         marker.write(dir).map_err(|source| Error::DataDir { path: dir.to_owned(), source })?;
     }
@@ -49,6 +55,24 @@ pub async fn enter(context: &Context) -> Result<(), Error> {
     let stopped = |error: std::io::Error| Error::Stopped(error.to_string());
     context.introduction.enter(&context.node).await?;
     context.node.open().await.map_err(stopped)
+}
+
+/// Tells a group that was founded without a peer port where this member is reached, now that it has one.
+pub async fn readdress(context: &Arc<Context>) -> Result<(), Error> {
+    let url = &context.introduction.url;
+    let own = context.node.members().into_iter().find(|member| member.id == context.node.id());
+    match own {
+        Some(own) if own.peer_urls.is_empty() && !url.is_empty() => {
+            let update = UpdateMember { id: own.id, peer_urls: vec![url.clone()] };
+            let moved = change::anywhere(context, MemberChange { change: Some(Change::Update(update)) }).await;
+            moved.map(|_| ()).map_err(|status| Error::Group(status.message().to_owned()))
+        }
+        Some(own) if !url.is_empty() && !own.peer_urls.contains(url) => {
+            tracing::warn!("the group reaches this member at {}, not at {url}", own.peer_urls.join(","));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Waits until a member that was added as a voter has its vote. Others have theirs, or do without.

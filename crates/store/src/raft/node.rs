@@ -29,7 +29,7 @@ use crate::metrics::Metrics;
 
 pub use self::barrier::ReadError;
 pub use self::forward::LeaderCalls;
-pub use self::membership::{Contact, Membership, Reshape};
+pub use self::membership::{Membership, Reshape};
 pub use self::propose::ProposeError;
 
 /// How long a member that was asked to lead may take until it does.
@@ -116,7 +116,7 @@ impl Node {
         let fault = log.fault();
         let network = Network { identity: config.identity, links: config.links };
         let raft = Raft::new(id, settings, network.clone(), log, machine).await.map_err(io::Error::other)?;
-        let leadership = follow(&raft);
+        let leadership = follow(&raft, network.links.clone());
         let reach = Arc::new(Reach { id, raft, network, leadership });
         Ok(Self {
             barrier: Barrier::start(reach.clone()),
@@ -280,14 +280,22 @@ impl Node {
     }
 }
 
-/// Follows raft's metrics for term and leader, for as long as raft runs.
-fn follow(raft: &Raft<TypeConfig, StateMachine>) -> watch::Receiver<Leadership> {
+/// Follows raft's metrics for term and leader, and where members are, for as long as raft runs.
+fn follow(raft: &Raft<TypeConfig, StateMachine>, links: Arc<Links>) -> watch::Receiver<Leadership> {
     let mut metrics = raft.metrics();
     let (changes, follow) = watch::channel(leadership(&metrics.borrow_watched()));
     tokio::spawn(async move {
+        let mut seen = None;
         while metrics.changed().await.is_ok() && !changes.is_closed() {
-            let now = leadership(&metrics.borrow_watched());
+            let (now, membership) = {
+                let metrics = metrics.borrow_watched();
+                (leadership(&metrics), metrics.membership_config.clone())
+            };
             changes.send_if_modified(|known| std::mem::replace(known, now) != now);
+            // openraft keeps the streams to a member whose address changes.
+            if seen.replace(*membership.log_id()) != Some(*membership.log_id()) {
+                membership.nodes().for_each(|(id, peer)| links.moved(*id, &peer.peer_urls));
+            }
         }
     });
     follow

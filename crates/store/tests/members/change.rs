@@ -86,8 +86,8 @@ async fn a_group_grows_from_one_to_three() {
     a.put("k", "2").await.unwrap();
     let few = "etcdserver: re-configuration failed due to not enough started members";
     assert_eq!(said(a.add(&c.url(), false).await), (Code::Unknown, few.into()));
-    let taken = (Code::FailedPrecondition, "etcdserver: Peer URLs already exists".to_owned());
-    assert_eq!(said(a.add(&b.url(), true).await), taken);
+    let unhealthy = (Code::Unavailable, "etcdserver: unhealthy cluster".to_owned());
+    assert_eq!(said(a.add(&c.url(), true).await), unhealthy);
     b.start(&plan(&[&a, &b]), Join::Existing).await;
     assert!(!b.status().await.unwrap().is_learner);
     eventually(|| async { b.add(&c.url(), false).await.map_err(|status| status.to_string()) }).await;
@@ -107,6 +107,8 @@ async fn wrong_changes_are_refused_in_etcds_words() {
         let bad = (Code::InvalidArgument, "etcdserver: given member URLs are invalid".to_owned());
         assert_eq!(said(a.add(urls, false).await), bad, "{urls}");
     }
+    let taken = (Code::FailedPrecondition, "etcdserver: Peer URLs already exists".to_owned());
+    assert_eq!(said(a.add(&places[2].url(), true).await), taken);
     let missing = (Code::NotFound, "etcdserver: member not found".to_owned());
     assert_eq!(said(a.remove(7).await), missing);
     assert_eq!(said(a.promote(7).await), missing);

@@ -45,7 +45,8 @@ async fn founders_with_different_plans_refuse_each_other() {
     let _waits = a.launch(&plan(&[&a, &b]), Join::New).await;
     let reason = b.refused(&plan(&[&a, &b, &other]), Join::New).await;
     assert!(reason.contains("--initial-cluster differs") && reason.contains(&other.url()), "{reason}");
-    a.stop().await;
+    let reason = a.refusal().await;
+    assert!(reason.contains("--initial-cluster differs") && reason.contains(&other.url()), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

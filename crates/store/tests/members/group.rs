@@ -95,7 +95,10 @@ impl Place {
         let ready = self.launch(initial, join).await;
         match tokio::time::timeout(PATIENCE, ready).await.expect("ready in time") {
             Ok(ready) => ready,
-            Err(_) => panic!("{} ended: {}", self.name, self.refusal().await),
+            Err(_) => {
+                let reason = self.refusal().await;
+                panic!("{} ended: {reason}", self.name)
+            }
         }
     }
 
@@ -204,7 +207,8 @@ pub async fn start_all(places: &mut [Place]) {
     }
     for (place, ready) in places.iter_mut().zip(launched) {
         if tokio::time::timeout(PATIENCE, ready).await.expect("ready in time").is_err() {
-            panic!("{} ended: {}", place.name, place.refusal().await);
+            let reason = place.refusal().await;
+            panic!("{} ended: {reason}", place.name);
         }
     }
 }

@@ -64,15 +64,16 @@ impl LogStore {
     pub fn claim(&self, member: u64, begun: bool) -> Result<(), OpenError> {
         let backend = &self.reader.backend;
         let marks = backend.marks()?;
+        let empty = Marks { owner: None, ..marks.clone() } == Marks::default() && backend.read(0, 1, 1)?.is_empty();
         match marks.owner {
             Some(owner) if owner == member => return Ok(()),
-            Some(owner) => {
+            Some(owner) if !empty => {
                 let text = format!("it belongs to member {owner:x}, this directory to member {member:x}");
                 return Err(OpenError::Damaged(text));
             }
-            None => {}
+            _ => {}
         }
-        if begun && marks == Marks::default() && backend.read(0, 1, 1)?.is_empty() {
+        if begun && marks.owner.is_none() && empty {
             return Err(OpenError::Damaged(
                 "it is empty, though the member was started before: the log is missing".into(),
             ));

@@ -49,9 +49,12 @@ pub struct Links {
 }
 
 struct Link {
-    urls: Vec<String>,
+    /// Shared with the connection, which reads it whenever it is made anew.
+    urls: Urls,
     channel: Channel,
 }
+
+type Urls = Arc<Mutex<Vec<String>>>;
 
 impl Links {
     /// Connections with the member's certificate, or in plaintext.
@@ -73,23 +76,41 @@ impl Links {
     /// The connection to a member; it is made by the first call on it.
     pub fn channel(&self, id: u64, peer: &Peer, lane: Lane) -> Channel {
         let mut open = self.open.lock();
-        if let Some(link) = open.get(&(id, lane))
-            && link.urls == peer.peer_urls
-        {
-            return link.channel.clone();
+        let link = open.entry((id, lane)).or_insert_with(|| {
+            let urls = Urls::default();
+            Link { channel: self.connect_to(urls.clone()), urls }
+        });
+        *link.urls.lock() = self.found(&peer.peer_urls);
+        link.channel.clone()
+    }
+
+    /// A member is reached elsewhere from now on: connections that break are made to there.
+    pub fn moved(&self, id: u64, urls: &[String]) {
+        let open = self.open.lock();
+        for link in open.iter().filter(|((member, _), _)| *member == id).map(|(_, link)| link) {
+            *link.urls.lock() = self.found(urls);
         }
-        let channel = self.connect(peer.peer_urls.clone());
-        open.insert((id, lane), Link { urls: peer.peer_urls.clone(), channel: channel.clone() });
-        channel
     }
 
     /// A connection to the first of `urls` that takes it.
     pub fn connect(&self, urls: Vec<String>) -> Channel {
-        #[cfg(test)]
-        let urls: Vec<_> = urls.into_iter().map(|url| self.via.get(&url).cloned().unwrap_or(url)).collect();
+        self.connect_to(Arc::new(Mutex::new(self.found(&urls))))
+    }
+
+    #[cfg(not(test))]
+    fn found(&self, urls: &[String]) -> Vec<String> {
+        urls.to_vec()
+    }
+
+    #[cfg(test)]
+    fn found(&self, urls: &[String]) -> Vec<String> {
+        urls.iter().map(|url| self.via.get(url).unwrap_or(url).clone()).collect()
+    }
+
+    fn connect_to(&self, urls: Urls) -> Channel {
         let tls = self.tls.clone();
         let connector = tower::service_fn(move |_: Uri| {
-            let (urls, tls) = (urls.clone(), tls.clone());
+            let (urls, tls) = (urls.lock().clone(), tls.clone());
             async move { dial(&urls, tls).await }
         });
         // The address is the connector's matter; the name only fills the requests' authority.

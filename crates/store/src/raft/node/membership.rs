@@ -8,8 +8,10 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::type_config::TypeConfigExt;
 use tokio::time::Instant;
+use tonic::transport::Channel;
 
 use super::{Node, ProposeError};
+use crate::raft::network::Lane;
 use crate::raft::types::{LogId, Members, Peer, TypeConfig};
 
 /// How long a change of members may take.
@@ -111,6 +113,14 @@ impl Node {
             (*id, Contact { matched, heard: heard(id) })
         };
         Some(replication.iter().map(contact).collect())
+    }
+
+    /// The connection to the leader; `None` where this member leads or knows of none.
+    pub fn leader_channel(&self) -> Option<Channel> {
+        let leader = self.leadership().borrow().leader.filter(|leader| *leader != self.id())?;
+        let membership = self.membership();
+        let peer = membership.get_node(&leader)?;
+        Some(self.reach.network.links.channel(leader, peer, Lane::Leader))
     }
 
     /// Carries out a change; answers the members after it. Only the leader can.
