@@ -151,7 +151,10 @@ impl SnapshotDir {
         sync_dir(&self.root)?;
         for (_, other) in self.all()? {
             if other != kept {
-                fs::remove_dir_all(other)?;
+                // Under another name first: after a crash in the middle, a folder without some of its files would
+                // look like one that was damaged.
+                let removed = self.unmade("removed");
+                fs::rename(other, removed.path())?;
             }
         }
         Ok((meta, SnapshotFolder::kept(kept)))
