@@ -13,6 +13,8 @@ use crate::error::Error;
 
 /// A server that does not answer within this is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The system accepts connections also for a process that is stopped; only the handshake tells.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A dead peer is noticed after interval + timeout, also by a watch that is silent. Nodes' leases and claims live longer.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(4);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -101,7 +103,7 @@ fn endpoint(config: &Config, url: &str) -> Result<Endpoint, Error> {
     if url.starts_with("http://") {
         return Ok(endpoint);
     }
-    let mut tls = ClientTlsConfig::new();
+    let mut tls = ClientTlsConfig::new().timeout(HANDSHAKE_TIMEOUT);
     match &config.ca {
         Some(ca) => tls = tls.ca_certificate(Certificate::from_pem(ca)),
         None => {

@@ -12,6 +12,8 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 
 /// A member that does not answer within this is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The system accepts connections also for a process that is stopped; only the handshake tells.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A dead connection is noticed after interval + timeout, also by the watch, which is silent for long. etcd takes pings
 /// every five seconds at most.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(6);
@@ -159,7 +161,7 @@ fn tls(config: &StoreEndpoint) -> Result<ClientTlsConfig, ConnectError> {
     let read = |flag, path: &PathBuf| {
         std::fs::read(path).map_err(|source| ConnectError::File { flag, path: path.clone(), source })
     };
-    let mut tls = ClientTlsConfig::new();
+    let mut tls = ClientTlsConfig::new().timeout(HANDSHAKE_TIMEOUT);
     if let Some(ca) = &config.ca {
         tls = tls.ca_certificate(Certificate::from_pem(read("--store-ca", ca)?));
     }
