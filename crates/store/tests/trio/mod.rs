@@ -32,6 +32,7 @@ pub struct Trio {
     dir: TempDir,
     urls: Vec<(String, String)>,
     snapshot_entries: u64,
+    pub authority: Authority,
     pub members: [Option<Member>; 3],
 }
 
@@ -94,7 +95,7 @@ impl Trio {
             urls.push((name.to_owned(), format!("https://{address}")));
             listeners.push(listener);
         }
-        let mut trio = Self { dir, urls, snapshot_entries, members: [None, None, None] };
+        let mut trio = Self { dir, urls, snapshot_entries, authority, members: [None, None, None] };
         let starting = listeners.into_iter().enumerate().map(|(index, listener)| trio.run(index, listener));
         let members = futures::future::join_all(starting).await;
         for (slot, member) in trio.members.iter_mut().zip(members) {

@@ -108,6 +108,27 @@ async fn a_leader_that_is_cut_off_serves_no_reads_and_knows_no_outcome() {
     }
 }
 
+/// What a leader decided, as that a lease has run out, is void once another leads: it is not handed on to that one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deposed_leader_has_no_say_in_the_next_term() {
+    let group = Group::found(3).await;
+    let old = group.leader().await;
+    let term = group.0[old].node().status().leadership.term;
+    group.0[old].node().transfer_leader(group.0[(old + 1) % 3].id).await.unwrap();
+    let new = group.leader().await;
+    assert_ne!(new, old);
+    let put = |key: &str| {
+        let put = proto::etcdserverpb::PutRequest { key: key.to_owned().into(), ..Default::default() };
+        proto::raftsman_store_v1::command::Change::Put(put)
+    };
+    let said = group.0[old].node().propose_in(term, put("late")).await;
+    assert!(matches!(said, Err(ProposeError::NoLeader)), "{said:?}");
+    let term = group.0[new].node().status().leadership.term;
+    group.0[new].node().propose_in(term, put("now")).await.unwrap();
+    group.0[old].node().read_barrier().await.unwrap();
+    assert_eq!((group.0[old].peek("late"), group.0[old].peek("now").is_some()), (None, true));
+}
+
 /// A member that was cut off asks before it stands for election, and is told no: it does not depose a leader that
 /// all others follow (R14).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
