@@ -245,8 +245,12 @@ fn cause(status: &Status) -> String {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    match std::error::Error::source(status) {
+    let text = match std::error::Error::source(status) {
         Some(_) => innermost.to_string(),
         None => status.message().to_owned(),
+    };
+    match text.contains("certificate not valid yet") || text.contains("certificate expired") {
+        true => format!("{text}; is this machine's clock right?"),
+        false => text,
     }
 }

@@ -3,7 +3,7 @@
 use store::Join;
 use tonic::Code;
 
-use crate::group::{Place, eventually, leader, plan, stop_all, three};
+use crate::group::{Place, address, eventually, leader, plan, stop_all, three};
 
 /// A refusal's code and words.
 fn said<T>(answer: Result<T, tonic::Status>) -> (Code, String) {
@@ -97,6 +97,44 @@ async fn a_group_grows_from_one_to_three() {
     c.writes("without-a").await;
     b.stop().await;
     c.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_moves_to_another_address() {
+    let mut places = three().await;
+    let id = places[2].status().await.unwrap().header.unwrap().member_id;
+    places[2].stop().await;
+    places[2].peer = address().await;
+    let url = places[2].url();
+    eventually(|| async { places[0].update(id, &url).await.map_err(|status| status.to_string()) }).await;
+    places[1].put("k", "1").await.unwrap();
+    let initial = plan(&[&places[0], &places[1], &places[2]]);
+    let ready = places[2].start(&initial, Join::New).await;
+    assert_eq!(ready.member_id, id);
+    assert_eq!(places[2].get("k", false).await.unwrap().as_deref(), Some("1"));
+    places[0].stop().await;
+    places[2].writes("without-a").await;
+    stop_all(&mut places).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_founded_without_a_peer_port_can_grow_later() {
+    let mut a = Place::new("a").await;
+    a.start_alone().await;
+    a.put("k", "1").await.unwrap();
+    a.stop().await;
+    a.start(&plan(&[&a]), Join::New).await;
+    assert_eq!(a.members().await.unwrap()[0].peer_urls, [a.url()]);
+    let mut b = Place::new("b").await;
+    a.add(&b.url(), false).await.unwrap();
+    b.start(&plan(&[&a, &b]), Join::Existing).await;
+    assert_eq!(b.get("k", false).await.unwrap().as_deref(), Some("1"));
+    a.stop().await;
+    let alone = a.launch_alone().await;
+    assert!(alone.await.is_err());
+    let reason = a.refusal().await;
+    assert!(reason.contains("has others") && reason.contains(&b.url()), "{reason}");
+    b.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,8 +8,8 @@ use proto::etcdserverpb::cluster_client::ClusterClient;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use proto::etcdserverpb::{
-    Member, MemberAddRequest, MemberListRequest, MemberPromoteRequest, MemberRemoveRequest, PutRequest, RangeRequest,
-    StatusRequest, StatusResponse,
+    Member, MemberAddRequest, MemberListRequest, MemberPromoteRequest, MemberRemoveRequest, MemberUpdateRequest,
+    PutRequest, RangeRequest, StatusRequest, StatusResponse,
 };
 use store::{Join, Peers};
 use tempfile::TempDir;
@@ -44,7 +44,7 @@ pub struct Place {
 }
 
 /// Draws an address that nobody listens at.
-async fn address() -> SocketAddr {
+pub async fn address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address")
 }
 
@@ -70,16 +70,31 @@ impl Place {
     /// Begins to run; `ready` tells when it serves.
     pub async fn launch(&mut self, initial: &[(String, String)], join: Join) -> oneshot::Receiver<store::Ready> {
         let listener = listen(self.peer).await;
-        let client = listen(self.client).await;
-        let (said, ready) = oneshot::channel();
-        let (stop, stopped) = oneshot::channel::<()>();
         let own =
             initial.iter().find(|(name, _)| *name == self.name).map_or_else(|| self.url(), |(_, url)| url.clone());
         let peers = Peers { listener, tls: None, advertise: vec![own], initial: initial.to_vec(), join };
+        self.run(Some(peers)).await
+    }
+
+    /// Begins to run without a peer port.
+    pub async fn launch_alone(&mut self) -> oneshot::Receiver<store::Ready> {
+        self.run(None).await
+    }
+
+    /// Runs without a peer port, and serves.
+    pub async fn start_alone(&mut self) {
+        let ready = self.launch_alone().await;
+        tokio::time::timeout(PATIENCE, ready).await.expect("ready in time").expect("it serves");
+    }
+
+    async fn run(&mut self, peers: Option<Peers>) -> oneshot::Receiver<store::Ready> {
+        let client = listen(self.client).await;
+        let (said, ready) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
         let config = store::Config {
             name: self.name.clone(),
             data_dir: self.data(),
-            peers: Some(peers),
+            peers,
             ready: Some(said),
             ..Default::default()
         };
@@ -169,6 +184,11 @@ impl Place {
 
     pub async fn remove(&self, id: u64) -> Result<(), Status> {
         self.cluster().await.member_remove(MemberRemoveRequest { id }).await.map(|_| ())
+    }
+
+    pub async fn update(&self, id: u64, url: &str) -> Result<(), Status> {
+        let request = MemberUpdateRequest { id, peer_urls: vec![url.to_owned()] };
+        self.cluster().await.member_update(request).await.map(|_| ())
     }
 
     pub async fn promote(&self, id: u64) -> Result<(), Status> {
