@@ -85,7 +85,7 @@ async fn ask(context: &Context, ids: Vec<i64>) -> Result<Vec<i64>, Status> {
     let ttls = match context.node.leader_calls() {
         Some(calls) => {
             let request = calls.request(RenewLeasesRequest { ids }, CALL_MAX);
-            calls.client().renew_leases(request).await?.into_inner().ttl_seconds
+            calls.client().renew_leases(request).await.map_err(status::of_leader)?.into_inner().ttl_seconds
         }
         None => context.leases.renew(&context.node, &ids).await?,
     };

@@ -125,5 +125,6 @@ async fn keep_alive(
 async fn remaining(context: &Context, id: i64) -> Result<Option<i64>, Status> {
     let Some(calls) = context.node.leader_calls() else { return Ok(context.leases.remaining(id)) };
     let request = calls.request(LeaseRemainingRequest { id }, REMAINING_MAX);
-    Ok(calls.client().lease_time_to_live(request).await?.into_inner().remaining_seconds)
+    let answer = calls.client().lease_time_to_live(request).await.map_err(status::of_leader)?;
+    Ok(answer.into_inner().remaining_seconds)
 }

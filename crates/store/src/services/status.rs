@@ -65,6 +65,17 @@ pub fn read(error: ReadError) -> Status {
     }
 }
 
+/// Status of a call of the leader that went wrong: its own words, or that there is none to be reached.
+pub fn of_leader(status: Status) -> Status {
+    match status.message().starts_with("etcdserver: ") {
+        true => status,
+        false => {
+            tracing::debug!("the leader can't be asked: {}", status.message());
+            Status::unavailable("etcdserver: no leader")
+        }
+    }
+}
+
 /// The member is going down.
 pub fn stopped() -> Status {
     Status::unavailable("etcdserver: server stopped")

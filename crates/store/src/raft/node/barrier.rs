@@ -15,8 +15,8 @@ use proto::raftsman_store_v1::ReadIndexRequest;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::Reach;
 use super::forward::LeaderCalls;
-use super::{Leadership, Reach};
 use crate::raft::codec;
 use crate::raft::types::LogId;
 
@@ -144,16 +144,20 @@ fn refuse(readers: &mut Vec<Waiting>, error: ReadError) {
 
 /// One question to the group.
 async fn round(reach: &Reach, readers: &mut Vec<Waiting>) -> Result<LogId, ReadError> {
-    let Leadership { leader: Some(leader), .. } = reach.leadership_now() else { return Err(ReadError::NoLeader) };
+    let now = reach.leadership_now();
+    let Some(leader) = now.leader else { return Err(ReadError::NoLeader) };
     if leader == reach.id {
         return ask_quorum(reach).await;
     }
     // Followers that take this member for the leader must not be sent on in a circle.
     let follower = |waiting: &mut Waiting| matches!(waiting.reader, Reader::Follower(_));
     readers.extract_if(.., follower).for_each(|reader| reader.tell(Err(ReadError::NoLeader)));
-    match reach.calls(leader) {
-        Some(calls) => ask_leader(&calls).await,
-        None => Err(ReadError::NoLeader),
+    let calls = reach.calls(leader).ok_or(ReadError::NoLeader)?;
+    let mut leadership = reach.leadership.clone();
+    tokio::select! {
+        answer = ask_leader(&calls) => answer,
+        // A leader that froze must not hold up those who could ask the next one.
+        _ = leadership.wait_for(|later| *later != now) => Err(ReadError::NoQuorum),
     }
 }
 
