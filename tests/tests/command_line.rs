@@ -61,6 +61,29 @@ fn output_of_several_pods_is_told_apart_and_followed() {
 }
 
 #[test]
+fn a_drained_node_has_no_pods_and_its_jobs_go_on_when_it_is_back() {
+    let cluster = Cluster::start(&["--node-name", "n1"]);
+    let client = cluster.client();
+    client.kubectl_with(&["create", "-f", "-"], &job("long", "sleep 3600", r#""backoffLimit": 3"#)).ok();
+    let pods = |phase: &str| client.kubectl(&["get", "pods", "-o", "name", "--field-selector", phase]).ok();
+    let running = || match pods("status.phase=Running") {
+        pods if pods.is_empty() => Err("no Pod runs".to_owned()),
+        pods => Ok(pods),
+    };
+    let first = eventually(seconds(60), running);
+    let said = client.raftsman(&["node", "drain", "n1"]).ok();
+    assert!(said.starts_with("node/n1 cordoned\n") && said.ends_with("node/n1 drained\n"), "{said}");
+    assert!(said.contains(&first.trim().replace("pod/", "pod/default/")), "{said}");
+    assert_eq!(pods("spec.nodeName=n1,status.phase=Running"), "");
+    client.kubectl_anywhere(&["uncordon", "n1"]).ok();
+    assert_ne!(eventually(seconds(60), running), first);
+    client.raftsman(&["node", "drain", "nowhere"]).fails(1);
+    let version = client.raftsman(&["version"]).ok();
+    let server = format!("at {}\n", cluster.daemon.ready.field("api"));
+    assert!(version.starts_with("raftsman ") && version.ends_with(&server), "{version}");
+}
+
+#[test]
 fn a_terminal_gets_a_progress_bar() {
     let client = Cluster::shared("bar");
     client.kubectl_with(&["create", "-f", "-"], &job("b", "sleep 2", r#""completions": 2, "parallelism": 2"#)).ok();

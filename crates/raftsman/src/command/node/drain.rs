@@ -1,7 +1,7 @@
 //! `raftsman node drain`: as `kubectl drain` does it, before a machine is serviced.
 //!
-//! Cordon first, so that nothing new comes; then each Pod is marked as disrupted (a podFailurePolicy may ignore such
-//! failures) and deleted with its own grace period; then wait until the agent has ended them all.
+//! Cordon first, so that nothing new comes; then each Pod is marked as disrupted, so that people and controllers can tell it
+//! from a failure of its own, and deleted with its own grace period; then wait until the agent has ended them all.
 
 use std::time::Duration;
 
@@ -107,7 +107,7 @@ async fn evict(client: &Client, pod: Pod, grace_period_seconds: Option<i64>) -> 
     }
 }
 
-/// The Pod with the condition by which a podFailurePolicy tells an eviction from a failure of its own.
+/// The Pod with Kubernetes' condition of one that is evicted.
 fn disrupted(mut pod: Pod) -> Pod {
     let conditions = &mut pod.status.get_or_insert_default().conditions;
     conditions.retain(|condition| condition.r#type != "DisruptionTarget");
