@@ -121,7 +121,8 @@ fn job(number: u32) -> Job {
 #[derive(Default)]
 struct Load {
     stop: AtomicBool,
-    /// How many to create at once, now.
+    pause: AtomicBool,
+    /// How many to create at once, now, also in a pause.
     burst: AtomicU32,
 }
 
@@ -134,6 +135,10 @@ fn submit(kubeconfig: &str, load: &Load) -> u32 {
         let mut count = 0;
         while !load.stop.load(Ordering::SeqCst) {
             let burst = load.burst.load(Ordering::SeqCst);
+            if burst == 0 && load.pause.load(Ordering::SeqCst) {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                continue;
+            }
             let jobs = (count..=count + burst).map(|number| client.create(job(number)));
             futures::future::join_all(jobs).await.into_iter().for_each(|created| drop(created.unwrap()));
             count += 1 + burst;
@@ -151,7 +156,10 @@ fn rounds(rivals: &[Rival; 2], load: &Load, count: u32) {
         let leader = usize::from(rivals[1].epoch() > rivals[0].epoch());
         let (old, new) = (&rivals[leader], &rivals[1 - leader]);
         let (epoch, deposed) = (old.epoch(), old.times_deposed());
+        // In the middle of its work, which the other then takes up.
+        std::thread::sleep(seconds(2));
         old.daemon.signal(libc::SIGSTOP);
+        load.pause.store(true, Ordering::SeqCst);
         std::thread::sleep(seconds(FROZEN_S));
         eventually(seconds(60), || match new.epoch() {
             successor if successor > epoch => Ok(()),
@@ -171,6 +179,7 @@ fn rounds(rivals: &[Rival; 2], load: &Load, count: u32) {
             times => Err(format!("{} was deposed {times} times", old.name)),
         });
         new.daemon.signal(libc::SIGCONT);
+        load.pause.store(false, Ordering::SeqCst);
         let after = old.refused();
         println!(
             "round {round}: {} led in epoch {epoch}, {} took over in {successor}; let go, {} groups of {} were refused, {} by the fence alone",

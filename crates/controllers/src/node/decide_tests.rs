@@ -12,7 +12,7 @@ use api::time;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::decide::most_are_silent;
-use super::{Snapshot, decide};
+use super::{Snapshot, decide, is_sign_of_life};
 use crate::plan::{Plan, Precondition};
 use crate::pod_view::PodView;
 
@@ -227,4 +227,19 @@ fn pods_of_an_absent_node_fail_and_go() {
     let mut failed = pod("p", Some(300));
     failed.phase = crate::pod_view::Phase::Failed;
     assert_eq!(written(&decide(&snapshot(None, 362, vec![failed]))), ["delete p grace None"]);
+}
+
+#[test]
+fn a_doubt_is_no_sign_of_life() {
+    let reported = |at_seconds: i64| {
+        let mut node = node("True", &[]);
+        let ready = node.status.as_mut().unwrap().conditions.iter_mut().find(|c| c.r#type == "Ready").unwrap();
+        ready.last_heartbeat_time = Some(time::to_time(at(at_seconds)));
+        node
+    };
+    assert!(is_sign_of_life(None, Some(&unknown(&[]))), "it is new to this process");
+    assert!(is_sign_of_life(Some(&reported(1)), Some(&reported(2))));
+    assert!(is_sign_of_life(Some(&unknown(&[])), Some(&reported(1))));
+    assert!(!is_sign_of_life(Some(&reported(1)), Some(&unknown(&[]))), "this controller wrote that");
+    assert!(!is_sign_of_life(Some(&reported(1)), Some(&reported(1))) && !is_sign_of_life(Some(&reported(1)), None));
 }

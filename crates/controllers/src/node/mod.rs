@@ -60,8 +60,7 @@ impl Nodes {
                 None => clocks.forget(&change.key),
                 Some(_) => clocks.not_absent(&change.key),
             }
-            let is_sign = change.old.is_none() || heartbeat(change.old.as_deref()) != heartbeat(change.new.as_deref());
-            if change.new.is_some() && is_sign {
+            if is_sign_of_life(change.old.as_deref(), change.new.as_deref()) {
                 clocks.hear(&change.key, moment());
             }
             drop(clocks);
@@ -159,6 +158,12 @@ fn stay_awake(clocks: &Arc<Mutex<Clocks>>) {
             ticks.tick().await;
         }
     });
+}
+
+/// The node is new here, or its agent has reported. That this controller doubts it is none.
+fn is_sign_of_life(old: Option<&Node>, new: Option<&Node>) -> bool {
+    let reported = heartbeat(new);
+    new.is_some() && (old.is_none() || (reported.is_some() && reported != heartbeat(old)))
 }
 
 /// When the agent wrote the node's status; what this controller wrote is no sign of life.
