@@ -48,8 +48,7 @@ pub enum Stay {
 
 /// The shortest of the tolerations that permit the taint; those without tolerationSeconds set no limit.
 pub fn stay(tolerations: &[Toleration], key: &str, value: &str) -> Stay {
-    let mut permits =
-        tolerations.iter().filter(|toleration| tolerates(toleration, key, value, NO_EXECUTE)).peekable();
+    let mut permits = tolerations.iter().filter(|toleration| tolerates(toleration, key, value, NO_EXECUTE)).peekable();
     if permits.peek().is_none() {
         return Stay::For(Duration::ZERO);
     }

@@ -12,7 +12,7 @@ use proto::etcdserverpb::cluster_client::ClusterClient;
 use proto::etcdserverpb::kv_client::KvClient;
 use tonic::Status;
 
-use super::{StoreServer, Storage, in_time};
+use super::{Storage, StoreServer, in_time};
 
 /// Time between two looks at the membership, and at home.
 const EVERY: Duration = Duration::from_secs(5);

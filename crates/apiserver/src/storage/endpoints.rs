@@ -83,7 +83,8 @@ impl Endpoints {
     /// A channel to each; connecting happens at first use.
     pub(super) fn new(config: &StoreEndpoint) -> Result<Self, ConnectError> {
         let tls = tls(config)?;
-        let servers: Vec<StoreServer> = config.endpoints.iter().map(|url| server(url, &tls)).collect::<Result<_, _>>()?;
+        let servers: Vec<StoreServer> =
+            config.endpoints.iter().map(|url| server(url, &tls)).collect::<Result<_, _>>()?;
         if servers.is_empty() {
             return Err(ConnectError::None);
         }

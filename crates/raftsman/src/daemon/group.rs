@@ -134,11 +134,7 @@ impl GroupFlags {
         let auto_compaction = compaction.map_err(|why| {
             Failure::Usage(format!("--auto-compaction-retention {}: {why}", self.auto_compaction_retention))
         })?;
-        Ok(Limits {
-            quota_bytes: self.quota_backend_bytes,
-            snapshot_entries: self.snapshot_count,
-            auto_compaction,
-        })
+        Ok(Limits { quota_bytes: self.quota_backend_bytes, snapshot_entries: self.snapshot_count, auto_compaction })
     }
 
     /// Binds the store's ports, as the flags say.
