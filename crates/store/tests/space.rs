@@ -56,9 +56,11 @@ async fn make_room(store: &Running) {
     let revision = store.kv().delete_range(all).await.unwrap().into_inner().header.unwrap().revision;
     store.kv().compact(CompactionRequest { revision, physical: true }).await.unwrap();
     store.maintenance().defragment(DefragmentRequest {}).await.unwrap();
-    let disarm =
-        AlarmRequest { action: AlarmAction::Deactivate.into(), alarm: AlarmType::Nospace.into(), ..Default::default() };
-    store.maintenance().alarm(disarm).await.unwrap();
+    for alarm in store.maintenance().alarm(AlarmRequest::default()).await.unwrap().into_inner().alarms {
+        let action = AlarmAction::Deactivate.into();
+        let disarm = AlarmRequest { action, member_id: alarm.member_id, alarm: alarm.alarm };
+        store.maintenance().alarm(disarm).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -86,6 +86,7 @@ impl<D: Disk> Machine<D> {
     }
 
     fn compact(&mut self, request: &etcd::CompactionRequest) -> Answer {
+        self.refuse_growth(false)?;
         if request.revision > self.progress.revision {
             return Err(Failure::FutureRevision.into());
         }
@@ -111,6 +112,7 @@ impl<D: Disk> Machine<D> {
     }
 
     fn lease_revoke(&mut self, request: &pb::LeaseRevoke) -> Answer {
+        self.refuse_growth(false)?;
         if !request.expired && request.ids.iter().any(|id| !self.shared.leases.read().exists(*id)) {
             return Err(Failure::LeaseNotFound.into());
         }
@@ -142,13 +144,10 @@ impl<D: Disk> Machine<D> {
 
     fn alarm(&mut self, request: &etcd::AlarmRequest) -> (Reply, Vec<Event>) {
         let mut group = self.shared.group.write();
-        let named = |(member, kind): &(u64, i32)| {
-            (request.member_id == 0 || *member == request.member_id)
-                && (request.alarm() == etcd::AlarmType::None || *kind == request.alarm)
-        };
         let mut touched = Vec::new();
         match request.action() {
-            AlarmAction::Get => touched.extend(group.alarms.iter().copied().filter(named)),
+            // Answered without a place in the log.
+            AlarmAction::Get => {}
             AlarmAction::Activate if request.alarm() != etcd::AlarmType::None => {
                 let alarm = (request.member_id, request.alarm);
                 group.alarms.insert(alarm);
@@ -157,10 +156,10 @@ impl<D: Disk> Machine<D> {
             }
             AlarmAction::Activate => {}
             AlarmAction::Deactivate => {
-                touched.extend(group.alarms.iter().copied().filter(named));
-                for alarm in &touched {
-                    group.alarms.remove(alarm);
+                let alarm = (request.member_id, request.alarm);
+                if group.alarms.remove(&alarm) {
                     self.batch.delete(&keys::state::alarm(alarm.0, alarm.1));
+                    touched.push(alarm);
                 }
             }
         }

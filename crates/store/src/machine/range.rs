@@ -44,8 +44,9 @@ pub fn select(index: &Index, request: &RangeRequest, at: i64) -> Selection {
         return Selection { found: Vec::new(), count: index.count(range, at) };
     }
     let limit = match usize::try_from(request.limit) {
-        // One more than asked for tells whether the limit cut anything off.
-        Ok(limit) if limit > 0 && !sorted(request) && !filtered(request) => limit + 1,
+        // One more than asked for tells whether the limit cut anything off. As etcd: without an order the first keys
+        // are taken, and only these are sorted by the target.
+        Ok(limit) if limit > 0 && request.sort_order() == SortOrder::None && !filtered(request) => limit + 1,
         _ => 0,
     };
     let (mut found, count) = index.range(range, at, limit);

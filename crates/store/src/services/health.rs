@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::prometheus_text;
 use proto::etcdserverpb::{AlarmType, RangeRequest};
+use tonic::Status;
 
 use super::{CLUSTER_VERSION, Context, ETCD_VERSION};
 
 type Answer = ([(header::HeaderName, &'static str); 1], String);
 /// A query's parameters, in order; one may come several times.
 type Parameters = Query<Vec<(String, String)>>;
+
+const PLAIN: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
 
 /// What `/livez` and `/readyz` look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,16 @@ pub fn http(context: Arc<Context>) -> Router {
         .with_state(context)
 }
 
+/// What is said where there is nothing: in gRPC to a client that calls, in HTTP to all others.
+pub async fn nothing(request: Request) -> Response {
+    let is_grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
+    if request.headers().get(header::CONTENT_TYPE).is_some_and(is_grpc) {
+        let service = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
+        return Status::unimplemented(format!("unknown service {service}")).into_http();
+    }
+    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
+}
+
 /// The gRPC health service: `""` and every service of ours are serving.
 pub async fn health() -> tonic_health::pb::health_server::HealthServer<impl tonic_health::pb::health_server::Health> {
     let (reporter, service) = tonic_health::server::health_reporter();
@@ -76,7 +89,7 @@ async fn etcd_health(State(context): State<Arc<Context>>, Query(query): Paramete
         },
     };
     let body = serde_json::json!({ "health": "false", "reason": reason });
-    (StatusCode::SERVICE_UNAVAILABLE, json(body.to_string())).into_response()
+    unavailable(&body.to_string())
 }
 
 impl Check {
@@ -94,8 +107,10 @@ impl Check {
             context.read_barrier().await.map_err(|status| status.message().to_owned())?;
         }
         let any = RangeRequest { key: [0].to_vec().into(), keys_only: true, limit: 1, ..Default::default() };
-        let read = context.read(move |view| view.range(&any)).await;
-        read.map(|_| ()).map_err(|status| status.message().to_owned())
+        // Beside the refusal of a member that is accused of damage, which has a check of its own.
+        let view = context.view.clone();
+        let read = tokio::task::spawn_blocking(move || view.range(&any)).await;
+        read.map_err(|error| error.to_string())?.map(|_| ()).map_err(|error| error.to_string())
     }
 
     async fn run(self, context: &Context) -> Result<(), String> {
@@ -136,12 +151,16 @@ async fn checked(
             }
         }
     }
-    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     if failed {
-        return (StatusCode::SERVICE_UNAVAILABLE, plain, said).into_response();
+        return unavailable(&said);
     }
     let verbose = query.iter().any(|(key, _)| key == "verbose");
-    (plain, format!("{}ok\n", if verbose { &said } else { "" })).into_response()
+    (PLAIN, format!("{}ok\n", if verbose { &said } else { "" })).into_response()
+}
+
+/// A failure as Go's HTTP library tells it: in plain text with a line end behind it, whatever it is.
+fn unavailable(text: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{text}\n")).into_response()
 }
 
 async fn version() -> Answer {

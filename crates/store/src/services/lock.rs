@@ -28,7 +28,8 @@ impl Lock for LockService {
 
     async fn unlock(&self, request: Request<UnlockRequest>) -> Result<Response<UnlockResponse>, Status> {
         let delete = DeleteRangeRequest { key: request.into_inner().key, ..Default::default() };
-        let deleted = KvService(self.0.clone()).delete_range(Request::new(delete)).await?;
+        let deleted = KvService(self.0.clone()).delete_range(Request::new(delete)).await;
+        let deleted = deleted.map_err(ownership::refusal)?;
         Ok(Response::new(UnlockResponse { header: deleted.into_inner().header }))
     }
 }

@@ -1,39 +1,33 @@
 //! `etcdserverpb.Maintenance`.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use futures::Stream;
 use proto::etcdserverpb::alarm_request::AlarmAction;
 use proto::etcdserverpb::downgrade_request::DowngradeAction;
 use proto::etcdserverpb::maintenance_server::Maintenance;
 use proto::etcdserverpb::{
     AlarmMember, AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, DowngradeInfo, DowngradeRequest,
     DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest, MoveLeaderResponse,
-    SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
+    SnapshotRequest, StatusRequest, StatusResponse,
 };
 use proto::raftsman_store_v1::command::Change;
 use tonic::{Request, Response, Status};
 
+use super::backup::{self, Blobs};
 use super::{CLUSTER_VERSION, Context, ETCD_VERSION, status};
 use crate::machine::Reply;
-use crate::quota::QUOTA_BYTES;
 
 /// The maintenance service.
 pub struct MaintenanceService(pub Arc<Context>);
 
-type Blobs = Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send>>;
-
 #[tonic::async_trait]
 impl Maintenance for MaintenanceService {
     async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
-        let mut request = request.into_inner();
+        let request = request.into_inner();
         if request.action() == AlarmAction::Get {
             self.0.read_barrier().await?;
-            let wanted = |(member, kind): &&(u64, i32)| {
-                (request.member_id == 0 || *member == request.member_id)
-                    && (request.alarm == 0 || *kind == request.alarm)
-            };
+            // As etcd: those of every member, whichever is asked for.
+            let wanted = |(_, kind): &&(u64, i32)| request.alarm == 0 || *kind == request.alarm;
             let group = self.0.view.shared().group.read();
             let alarms = group
                 .alarms
@@ -41,9 +35,6 @@ impl Maintenance for MaintenanceService {
                 .filter(wanted)
                 .map(|(member_id, alarm)| AlarmMember { member_id: *member_id, alarm: *alarm });
             return Ok(Response::new(AlarmResponse { header: self.0.header_now(), alarms: alarms.collect() }));
-        }
-        if request.action() == AlarmAction::Activate && request.member_id == 0 {
-            request.member_id = self.0.node.id();
         }
         let Reply::Alarm(mut response) = self.0.propose(Change::Alarm(request)).await? else {
             return Err(status::mismatch());
@@ -78,7 +69,7 @@ impl Maintenance for MaintenanceService {
             db_size_in_use,
             is_learner: raft.learner,
             storage_version: CLUSTER_VERSION.into(),
-            db_size_quota: QUOTA_BYTES,
+            db_size_quota: self.0.quota.bytes(),
             downgrade_info: Some(DowngradeInfo::default()),
         }))
     }
@@ -101,15 +92,17 @@ impl Maintenance for MaintenanceService {
         Ok(Response::new(HashKvResponse {
             header: self.0.header_now(),
             hash: hash.hash,
-            compact_revision: hash.compacted,
-            hash_revision: hash.revision,
+            // As etcd: -1 before the first compaction.
+            compact_revision: if hash.compacted == 0 { -1 } else { hash.compacted },
+            // As etcd: a revision below 0 is the newest one, but is told as it was asked for.
+            hash_revision: if revision < 0 { revision } else { hash.revision },
         }))
     }
 
     type SnapshotStream = Blobs;
 
     async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<Blobs>, Status> {
-        Err(Status::unimplemented("raftsman: a store of this version gives no snapshots away"))
+        Ok(Response::new(backup::stream(&self.0)))
     }
 
     async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {
@@ -124,29 +117,38 @@ impl Maintenance for MaintenanceService {
         if target != own {
             self.0.node.transfer_leader(target).await.map_err(status::propose)?;
         }
-        Ok(Response::new(MoveLeaderResponse { header: self.0.header_now() }))
+        Ok(Response::new(MoveLeaderResponse { header: None }))
     }
 
     async fn downgrade(&self, request: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {
         let request = request.into_inner();
-        let allowed = match minor(&request.version) {
-            Some(target) => Some(target) == minor(CLUSTER_VERSION).map(|(major, minor)| (major, minor - 1)),
-            None if request.action() == DowngradeAction::Cancel => true,
-            None => return Err(Status::invalid_argument("etcdserver: wrong downgrade target version format")),
-        };
-        match request.action() {
-            DowngradeAction::Cancel => Err(Status::failed_precondition("etcdserver: no inflight downgrade")),
-            _ if !allowed => Err(Status::invalid_argument("etcdserver: invalid downgrade target version")),
-            DowngradeAction::Validate => {
-                Ok(Response::new(DowngradeResponse { header: self.0.header_now(), version: CLUSTER_VERSION.into() }))
-            }
-            DowngradeAction::Enable => Err(Status::unimplemented("raftsman: there is no older version to go to")),
+        let done = || Response::new(DowngradeResponse { header: self.0.header_now(), version: "3.6".into() });
+        // As etcd: canceling what was not begun is no failure.
+        match DowngradeAction::try_from(request.action) {
+            Ok(DowngradeAction::Cancel) => return Ok(done()),
+            Ok(DowngradeAction::Validate | DowngradeAction::Enable) => {}
+            Err(_) => return Err(Status::unknown("etcdserver: unknown method")),
         }
+        let target = minor(&request.version)
+            .ok_or_else(|| Status::invalid_argument("etcdserver: wrong downgrade target version format"))?;
+        if minor(CLUSTER_VERSION) != Some((target.0, target.1 + 1)) {
+            return Err(Status::invalid_argument("etcdserver: invalid downgrade target version"));
+        }
+        if request.action() == DowngradeAction::Enable {
+            return Err(Status::unimplemented("raftsman: there is no older version to go to"));
+        }
+        self.0.read_barrier().await?;
+        Ok(done())
     }
 }
 
-/// Major and minor of a version.
+/// Major and minor of a version `MAJOR.MINOR` or `MAJOR.MINOR.PATCH`, the patch with what semantic versioning allows
+/// behind it.
 fn minor(version: &str) -> Option<(i64, i64)> {
-    let mut parts = version.split('.').map(|part| part.parse().ok());
-    Some((parts.next()??, parts.next()??))
+    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
+    let (major, rest) = version.split_once('.')?;
+    let (minor, patch) = rest.split_once('.').unwrap_or((rest, "0"));
+    let patch = patch.split(['-', '+']).next().unwrap_or_default();
+    number(patch)?;
+    Some((number(major)?, number(minor)?))
 }

@@ -36,7 +36,7 @@ use crate::renewals::Renewals;
 use crate::watch::Hub;
 
 pub use frames::limit;
-pub use health::{health, http};
+pub use health::{health, http, nothing};
 
 /// The version of etcd that the store speaks like.
 pub const ETCD_VERSION: &str = "3.6.16";

@@ -12,7 +12,7 @@ use proto::etcdserverpb::{
 };
 use proto::mvccpb::KeyValue;
 use proto::raftsman_store_v1::command::Change;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 use super::kv::{put_op, range_op};
 use super::lease::LeaseService;
@@ -77,20 +77,29 @@ pub fn created_is(key: Bytes, created: i64) -> Compare {
     }
 }
 
+/// A refusal as etcd's locks and elections tell it: there they are clients of the store, whose errors have lost their
+/// code but not their words. What a caller may try again keeps its code.
+pub fn refusal(status: Status) -> Status {
+    match status.code() {
+        Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded => status,
+        _ => Status::unknown(status.message()),
+    }
+}
+
 /// The lease that a caller named, or a new one for a caller that named none.
 pub async fn session(context: &Arc<Context>, lease: i64) -> Result<i64, Status> {
     if lease != 0 {
         return Ok(lease);
     }
     let grant = LeaseGrantRequest { ttl: SESSION_TTL_SECONDS, id: 0 };
-    Ok(LeaseService(context.clone()).lease_grant(Request::new(grant)).await?.into_inner().id)
+    Ok(LeaseService(context.clone()).lease_grant(Request::new(grant)).await.map_err(refusal)?.into_inner().id)
 }
 
 /// Proposes a transaction as if a client had sent it.
 pub async fn transact(context: &Arc<Context>, txn: TxnRequest) -> Result<TxnResponse, Status> {
-    check::txn(&txn).map_err(status::failure)?;
-    check_size(&txn)?;
-    match context.propose(Change::Txn(txn)).await? {
+    check::txn(&txn).map_err(status::failure).map_err(refusal)?;
+    check_size(&txn).map_err(refusal)?;
+    match context.propose(Change::Txn(txn)).await.map_err(refusal)? {
         Reply::Txn(response) => Ok(response),
         _ => Err(status::mismatch()),
     }

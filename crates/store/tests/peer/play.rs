@@ -8,7 +8,6 @@ use proto::etcdserverpb::watch_request::RequestUnion;
 use proto::etcdserverpb::{WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 
 use crate::step::{Peer, Step};
 
@@ -52,16 +51,16 @@ pub async fn play(peer: &Peer, acts: &[Act]) -> Said {
     for act in acts {
         let answer = match act.clone() {
             Act::Ask(step) => peer.ask(step).await,
-            Act::Create(stream, create) => stream_of(&mut streams, peer, stream).await.create(create).await,
+            Act::Create(stream, create) => stream_of(&mut streams, peer, stream).create(create).await,
             Act::CreateBack(stream, create, back) => {
                 let start_revision = (peer.revision().await - back).max(1);
                 let create = WatchCreateRequest { start_revision, ..create };
-                stream_of(&mut streams, peer, stream).await.create(create).await
+                stream_of(&mut streams, peer, stream).create(create).await
             }
-            Act::Cancel(stream, id) => stream_of(&mut streams, peer, stream).await.cancel(id).await,
-            Act::Nothing(stream) => stream_of(&mut streams, peer, stream).await.send(None).await,
-            Act::Drain(stream) => stream_of(&mut streams, peer, stream).await.drain().await,
-            Act::Until(stream, id, events) => stream_of(&mut streams, peer, stream).await.until(id, events).await,
+            Act::Cancel(stream, id) => stream_of(&mut streams, peer, stream).cancel(id).await,
+            Act::Nothing(stream) => stream_of(&mut streams, peer, stream).send(None).await,
+            Act::Drain(stream) => stream_of(&mut streams, peer, stream).drain().await,
+            Act::Until(stream, id, events) => stream_of(&mut streams, peer, stream).until(id, events).await,
         };
         said.answers.push(answer);
     }
@@ -71,17 +70,15 @@ pub async fn play(peer: &Peer, acts: &[Act]) -> Said {
     said
 }
 
-async fn stream_of<'a>(streams: &'a mut BTreeMap<usize, Stream>, peer: &Peer, number: usize) -> &'a mut Stream {
-    if !streams.contains_key(&number) {
-        streams.insert(number, Stream::open(peer).await);
-    }
-    streams.get_mut(&number).unwrap()
+fn stream_of<'a>(streams: &'a mut BTreeMap<usize, Stream>, peer: &Peer, number: usize) -> &'a mut Stream {
+    streams.entry(number).or_insert_with(|| Stream::open(peer))
 }
 
 struct Stream {
     peer: Peer,
     requests: mpsc::Sender<WatchRequest>,
-    responses: Streaming<WatchResponse>,
+    /// Read all the time, for a stream that nobody reads holds up all others of its connection.
+    responses: mpsc::UnboundedReceiver<WatchResponse>,
     told: BTreeMap<i64, Vec<String>>,
     events: BTreeMap<i64, usize>,
     live: BTreeSet<i64>,
@@ -92,10 +89,19 @@ struct Stream {
 }
 
 impl Stream {
-    async fn open(peer: &Peer) -> Self {
+    fn open(peer: &Peer) -> Self {
         let (requests, stream) = mpsc::channel(8);
+        let (read, responses) = mpsc::unbounded_channel();
         let mut client = WatchClient::new(peer.channel.clone()).max_decoding_message_size(usize::MAX);
-        let responses = client.watch(ReceiverStream::new(stream)).await.unwrap().into_inner();
+        tokio::spawn(async move {
+            // etcd answers the call itself with its first response only.
+            let mut stream = client.watch(ReceiverStream::new(stream)).await.expect("a stream").into_inner();
+            while let Ok(Some(response)) = stream.message().await {
+                if read.send(response).is_err() {
+                    return;
+                }
+            }
+        });
         Self {
             peer: peer.clone(),
             requests,
@@ -141,7 +147,9 @@ impl Stream {
     }
 
     async fn drain(&mut self) -> String {
+        let begun = tokio::time::Instant::now();
         while !self.live.is_empty() {
+            assert!(begun.elapsed() < ANSWER_MAX, "the watches {:?} do not become level", self.live);
             self.send(Some(RequestUnion::ProgressRequest(WatchProgressRequest {}))).await;
             let asked = tokio::time::Instant::now();
             while let Ok(response) = tokio::time::timeout_at(asked + ASK_AGAIN, self.next()).await {
@@ -167,8 +175,8 @@ impl Stream {
 
     /// The next response, noted down.
     async fn next(&mut self) -> WatchResponse {
-        let next = tokio::time::timeout(ANSWER_MAX, self.responses.message());
-        let mut response = next.await.expect("an answer in time").expect("no error").expect("the stream goes on");
+        let next = tokio::time::timeout(ANSWER_MAX, self.responses.recv());
+        let mut response = next.await.expect("an answer in time").expect("the stream goes on");
         self.peer.neutral(&mut response.header);
         self.check(&response);
         let told = self.told.entry(response.watch_id).or_default();

@@ -142,6 +142,14 @@ impl Draw {
         DeleteRangeRequest { prev_kv: self.chance(60), ..delete(&self.key(), &self.end()) }
     }
 
+    /// One with an end: an accepted difference is about those that have none.
+    fn bounded_delete(&mut self) -> DeleteRangeRequest {
+        match self.delete() {
+            open if open.range_end[..] == [0] => DeleteRangeRequest { range_end: Default::default(), ..open },
+            bounded => bounded,
+        }
+    }
+
     fn txn(&mut self, depth: usize) -> TxnRequest {
         let compares = self.upto(3);
         let compare = (0..compares).map(|_| self.compare()).collect();
@@ -171,7 +179,7 @@ impl Draw {
             ops.push(op(match self.upto(12) {
                 0..4 => Op::RequestRange(self.range()),
                 4..8 => Op::RequestPut(self.put()),
-                8..10 => Op::RequestDeleteRange(self.delete()),
+                8..10 => Op::RequestDeleteRange(self.bounded_delete()),
                 _ if depth > 1 => Op::RequestTxn(self.txn(depth - 1)),
                 _ => Op::RequestPut(self.put()),
             }));
@@ -221,7 +229,7 @@ impl Draw {
         };
         let act = match self.create(stream, request) {
             Act::Create(stream, request) if self.chance(50) => {
-                Act::CreateBack(stream, request, self.random.random_range(-1..=self.revision))
+                Act::CreateBack(stream, request, self.random.random_range(0..=self.revision))
             }
             act => act,
         };

@@ -91,6 +91,11 @@ fn under_alarm() -> Vec<Step> {
     ]
 }
 
+/// The beginning of a downgrade, which is an accepted difference; it comes last of all.
+pub fn unlike() -> Vec<Step> {
+    vec![Step::Downgrade(DowngradeRequest { action: 1, version: "3.5".into() })]
+}
+
 fn downgrades() -> Vec<Step> {
     let (validate, enable, cancel) = (0, 1, 2);
     let downgrade = |action, version: &str| Step::Downgrade(DowngradeRequest { action, version: version.to_owned() });

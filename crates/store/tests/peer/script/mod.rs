@@ -23,6 +23,9 @@ pub fn all() -> Vec<Step> {
         auth::script(),
         ownership::script(),
         keys::compactions(),
+        auth::additions(),
+        transactions::unlike(),
+        administration::unlike(),
     ];
     parts.concat()
 }

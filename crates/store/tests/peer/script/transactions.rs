@@ -127,9 +127,8 @@ fn nested() -> Vec<TxnRequest> {
         only(vec![txn(TxnRequest::default())]),
         only(vec![txn(only(vec![op_get("t/a")])), txn(only(vec![op_delete("t/none", "")]))]),
         deep(3, op_put("t/deep", "3")),
-        deep(127, op_put("t/deep", "127")),
+        deep(20, op_put("t/deep", "20")),
         deep(128, op_put("t/deep", "128")),
-        TxnRequest { failure: vec![txn(deep(200, op_get("t/a")))], ..Default::default() },
         only(vec![
             txn(only(vec![op(Op::RequestPut(PutRequest { lease: 404, ..put("t/x", "no") }))])),
             op_put("t/y", "no"),
@@ -152,7 +151,6 @@ fn overlaps() -> Vec<TxnRequest> {
         only(vec![op_put("t/q", "1"), op_delete("t/p", "t/r")]),
         only(vec![op_delete("t/p", "t/r"), op_put("t/q", "1")]),
         only(vec![op_put("t/q", "1"), op_delete("t/q", "")]),
-        only(vec![op_put("t/q", "1"), op_delete("t/", "\0")]),
         only(vec![op_put("t/q", "1"), op_delete("t/r", "\0")]),
         only(vec![op_delete("t/q", ""), op_delete("t/", "t0")]),
         only(vec![op_put("t/r", "1"), op_delete("t/p", "t/r")]),
@@ -168,6 +166,15 @@ fn overlaps() -> Vec<TxnRequest> {
         only(vec![txn(either("t/q", "t/q")), txn(then("t/q"))]),
         TxnRequest { success: vec![op_put("t/q", "1")], failure: vec![op_put("t/q", "2")], compare: vec![] },
         TxnRequest { success: vec![], failure: vec![op_put("t/q", "1"), op_put("t/q", "2")], compare: vec![] },
+    ]
+}
+
+/// A put and a deletion without an end that hits it: an accepted difference, after which two stores are no longer the
+/// same. So this is the end of all scripts.
+pub fn unlike() -> Vec<Step> {
+    vec![
+        Step::Txn(only(vec![op_put("t/q", "1"), op_delete("t/", "\0")])),
+        Step::Txn(only(vec![txn(only(vec![op_delete("\0", "\0")])), op_put("t/q", "1")])),
     ]
 }
 
