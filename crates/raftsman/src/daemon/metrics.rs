@@ -9,7 +9,7 @@
 //! Two registries, since each port tells its own: whoever scrapes the store's port and the API's must not count anything
 //! twice.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -68,23 +68,33 @@ impl Metrics {
     }
 }
 
-/// Joins texts of metrics; of a family that several have (the process's own) the first is kept.
+/// Joins texts of metrics: each family once, with the series of all; of a series that several tell (the process's own)
+/// the first is kept.
 fn each_once(texts: &[String]) -> String {
+    let mut families: Vec<Vec<&str>> = Vec::new();
+    let mut place_of: HashMap<&str, usize> = HashMap::new();
     let mut seen = HashSet::new();
-    let mut all = String::with_capacity(texts.iter().map(String::len).sum());
     for text in texts {
-        let mut keep = true;
+        let mut place = 0;
+        let mut told = false;
         for line in text.lines() {
-            if let Some(family) = line.strip_prefix("# HELP ").and_then(|rest| rest.split(' ').next()) {
-                keep = seen.insert(family);
-            }
-            if keep {
-                all.push_str(line);
-                all.push('\n');
+            let comment = line.strip_prefix("# ").and_then(|rest| rest.split_once(' '));
+            match comment {
+                Some(("HELP", rest)) => {
+                    let name = rest.split(' ').next().unwrap_or_default();
+                    told = place_of.contains_key(name);
+                    place = *place_of.entry(name).or_insert(families.len());
+                    if !told {
+                        families.push(vec![line]);
+                    }
+                }
+                Some(_) if told => {}
+                None if !seen.insert(line.rsplit_once(' ').map_or(line, |(series, _)| series)) => {}
+                _ => families.get_mut(place).into_iter().for_each(|family| family.push(line)),
             }
         }
     }
-    all
+    families.concat().into_iter().flat_map(|line| [line, "\n"]).collect()
 }
 
 #[cfg(test)]
@@ -92,10 +102,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_family_is_told_once() {
-        let a = "# HELP x X.\n# TYPE x gauge\nx 1\n# HELP y Y.\n# TYPE y gauge\ny 2\n".to_owned();
-        let b = "# HELP y Y.\n# TYPE y gauge\ny 3\n# HELP z Z.\n# TYPE z gauge\nz{a=\"b\"} 4\n".to_owned();
-        let expected = "# HELP x X.\n# TYPE x gauge\nx 1\n# HELP y Y.\n# TYPE y gauge\ny 2\n# HELP z Z.\n# TYPE z gauge\nz{a=\"b\"} 4\n";
+    fn a_family_is_told_once_with_all_its_series() {
+        let a = "# HELP x X.\n# TYPE x gauge\nx{a=\"1\"} 1\n# HELP y Y.\n# TYPE y gauge\ny 2\n".to_owned();
+        let b = "# HELP y Y.\n# TYPE y gauge\ny 3\n# HELP x X.\n# TYPE x gauge\nx{a=\"2\"} 4\n".to_owned();
+        let expected = "# HELP x X.\n# TYPE x gauge\nx{a=\"1\"} 1\nx{a=\"2\"} 4\n# HELP y Y.\n# TYPE y gauge\ny 2\n";
         assert_eq!(each_once(&[a, b]), expected);
     }
 }
