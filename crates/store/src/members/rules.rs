@@ -74,7 +74,8 @@ pub fn add(members: &[Standing], urls: &[String], learner: bool) -> Result<(), R
     let voters = count(members, |_| true);
     let started = count(members, |member| member.started);
     // One started member alone may always be given a second.
-    if !learner && !(voters == 1 && started == 1) && started < quorum(voters + 1) {
+    let alone = voters == 1 && started == 1;
+    if !learner && !alone && started < quorum(voters + 1) {
         return Err(Refusal::NotEnoughStarted);
     }
     if voters != 1 && count(members, |member| member.active) < quorum(voters + 1) {

@@ -40,8 +40,11 @@ pub struct Place {
     pub dir: TempDir,
     pub peer: SocketAddr,
     pub client: SocketAddr,
-    running: Option<(oneshot::Sender<()>, JoinHandle<Result<(), store::Error>>)>,
+    running: Option<Running>,
 }
+
+/// What stops a store, and its end.
+type Running = (oneshot::Sender<()>, JoinHandle<Result<(), store::Error>>);
 
 /// Draws an address that nobody listens at.
 pub async fn address() -> SocketAddr {
