@@ -246,6 +246,10 @@ impl GroupFlags {
 /// A member's folder of certificates; None with `--insecure`.
 pub fn credentials(pki_dir: Option<&PathBuf>, insecure: bool) -> Result<Option<MemberFiles>, Failure> {
     match pki_dir {
+        // The file of --config may say the one and a flag the other.
+        Some(_) if insecure => {
+            Err(Failure::Usage("--pki-dir and --insecure contradict each other; give one of them".into()))
+        }
         Some(folder) => Ok(Some(MemberFiles::at(folder))),
         None if insecure => Ok(None),
         None => Err(Failure::Usage(
