@@ -178,6 +178,8 @@ fn rounds(rivals: &[Rival; 2], load: &Load, count: u32) {
             times if times > deposed => Ok(()),
             times => Err(format!("{} was deposed {times} times", old.name)),
         });
+        // What was under way is answered by now; the other's claim outlives this.
+        std::thread::sleep(seconds(2));
         new.daemon.signal(libc::SIGCONT);
         load.pause.store(false, Ordering::SeqCst);
         let after = old.refused();
