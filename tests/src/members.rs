@@ -445,12 +445,6 @@ impl Drop for Members {
     fn drop(&mut self) {
         // Not politely: a frozen member could not answer, and one alone has nobody to hand over to.
         for index in 0..self.count() {
-            if std::thread::panicking() {
-                let log = self.log(index);
-                let tail: Vec<&str> = log.lines().rev().take(20).collect();
-                eprintln!("--- end of member {}'s log ---", self.name(index));
-                tail.iter().rev().for_each(|line| eprintln!("{line}"));
-            }
             self.kill(index);
         }
     }
