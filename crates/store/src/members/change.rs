@@ -76,7 +76,7 @@ pub async fn change(context: &Arc<Context>, wanted: MemberChange) -> Result<Memb
         }
         Wanted::Join(join) => return self::join(context, join).await,
     };
-    tracing::info!("members change: {reshape:?}");
+    tracing::info!("members change: {reshape}");
     let members = context.node.reshape(reshape).await.map_err(status::propose)?;
     Ok(changed(context, id, members))
 }

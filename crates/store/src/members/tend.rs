@@ -19,7 +19,7 @@ pub async fn run(context: &Arc<Context>) {
         let _turn = context.changes.lock().await;
         let Some(standing) = change::standing(context) else { continue };
         let Some(due) = due(&context.node.members(), context.node.is_unsettled(), &standing) else { continue };
-        tracing::info!("members change: {due:?}");
+        tracing::info!("members change: {due}");
         if let Err(error) = context.node.reshape(due).await {
             tracing::warn!("the members could not be changed: {error}; tried again");
         }

@@ -1,6 +1,7 @@
 //! The group's members as raft has them, and changes of them. Whether a change is allowed is decided elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
@@ -59,6 +60,21 @@ pub enum Reshape {
     },
     /// What a leader that failed left half done is done: two sets of voters become the newer one.
     Settled,
+}
+
+impl fmt::Display for Reshape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reshape::Learner { id, peer_urls, joins_as_voter: true } => {
+                write!(f, "{id:x} at {} joins, to vote when it has caught up", peer_urls.join(","))
+            }
+            Reshape::Learner { id, peer_urls, .. } => write!(f, "{id:x} at {} joins as learner", peer_urls.join(",")),
+            Reshape::Vote(id) => write!(f, "{id:x} gets its vote"),
+            Reshape::Gone(id) => write!(f, "{id:x} is removed"),
+            Reshape::Moved { id, peer_urls } => write!(f, "{id:x} is at {}", peer_urls.join(",")),
+            Reshape::Settled => f.write_str("an earlier change is completed"),
+        }
+    }
 }
 
 /// What the leader knows of a member.
