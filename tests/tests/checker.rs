@@ -11,7 +11,7 @@ use tests::history::{check, expect_kept};
 use tests::members::{Members, Program};
 use tests::traffic::{Profile, Traffic};
 
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 2;
 
 fn history_of_etcd() -> (Members, std::path::PathBuf) {
     let mut members = Members::start(Program::Etcd);
