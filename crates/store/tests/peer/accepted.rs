@@ -1,4 +1,8 @@
 //! The differences from etcd 3.6 that are meant to be there, each with its reason. What is not listed here is a fault.
+//!
+//! One is not played, for etcd tells other things ever after: a compaction at revision 0 compacts nothing and is refused,
+//! as it is at any revision that is compacted already. etcd takes it once, where nothing was compacted before. And one
+//! would take luck: a candidate whose lease ends while it waits is told so, where etcd calls it the leader.
 
 use tonic::Code;
 
@@ -45,11 +49,13 @@ pub const ACCEPTED: &[Difference] = &[
         },
     },
     Difference {
-        reason: "The hash of a revision is of what is there now. etcd, asked for the revision of its last compaction, \
-                 answers what it noted down then, before which compaction that was included.",
+        reason: "The hash of a revision is of what is there now. etcd, asked for the revision of one of its last \
+                 compactions, answers what it noted down then, even where the revision is compacted meanwhile.",
         is: |step, etcd, ours| {
-            let before = "compact_revision: -1, hash_revision: 6";
-            matches!(step, Step::HashKv(_)) && etcd.replace(before, "compact_revision: 6, hash_revision: 6") == ours
+            let Step::HashKv(request) = step else { return false };
+            let compacted = format!("compact_revision: {0}, hash_revision: {0}", request.revision);
+            let gone = ours == "OutOfRange: etcdserver: mvcc: required revision has been compacted";
+            etcd.starts_with("HashKvResponse") && (gone || ours.contains(&compacted))
         },
     },
     Difference {

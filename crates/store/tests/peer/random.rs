@@ -191,7 +191,8 @@ impl Draw {
     /// decided when it is sent.
     fn compact(&mut self, acts: &mut Vec<Act>) {
         acts.extend((0..STREAMS).map(Act::Drain));
-        let revision = self.random.random_range(self.compacted..=self.revision + 1);
+        // Not 0, which etcd takes as a compaction where there was none before.
+        let revision = self.random.random_range(self.compacted.max(1)..=self.revision + 1);
         // By and large: the true revision is a little lower, as not every write is one.
         self.compacted = self.compacted.max(revision.min(self.revision * 3 / 4));
         acts.push(Act::Ask(Step::Compact(CompactionRequest { revision, physical: true })));
