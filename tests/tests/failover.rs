@@ -173,6 +173,8 @@ fn a_graceful_transfer_is_hardly_felt() {
         let stores: Vec<_> = others.iter().map(|other| members.stores()[*other].clone()).collect();
         members.daemon(next).signal(libc::SIGTERM);
         stops.measured.push(block_on(first_write(stores, "stopped".to_owned())));
+        // Not another SIGTERM while it stops: that one would abort it.
+        eventually(seconds(60), || if members.runs(next) { Err("it still stops".to_owned()) } else { Ok(()) });
         assert_eq!(members.stop(next), Some(0), "{}", members.log(next));
         members.restart(next);
     }
