@@ -50,6 +50,8 @@ impl Wire {
                         return;
                     }
                     let Ok(mut far) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+                    near.set_nodelay(true).unwrap();
+                    far.set_nodelay(true).unwrap();
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
                         _ = state.wait_for(|whole| !whole) => {}
