@@ -154,7 +154,7 @@ fn the_plaintext_port_tells_everything_once() {
     let wanted = ["etcd_server_has_leader", "apiserver_resource_objects", "workqueue_depth", "process_open_fds"];
     assert_eq!(missing(&seen.names(), &wanted), Vec::<&str>::new());
     let answered = |service: &str| seen.value("grpc_server_handled_total", &format!("grpc_service=\"{service}"));
-    assert!(answered("etcdserverpb.KV").is_some() && answered("raftsman.v1.ElectionService").is_some());
+    assert!(answered("etcdserverpb.KV").is_some() && answered("raftsman.v1.JobService").is_some());
     // It leads, so its controllers and its scheduler do soon.
     eventually(seconds(60), || {
         let seen = scrape(&address)?;
