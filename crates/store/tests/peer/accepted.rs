@@ -1,8 +1,8 @@
 //! The differences from etcd 3.6 that are meant to be there, each with its reason. What is not listed here is a fault.
 //!
-//! One is not played, for etcd tells other things ever after: a compaction at revision 0 compacts nothing and is refused,
-//! as it is at any revision that is compacted already. etcd takes it once, where nothing was compacted before. And one
-//! would take luck: a candidate whose lease ends while it waits is told so, where etcd calls it the leader.
+//! One is not played, for etcd tells other things ever after: a compaction at revision 0 compacts nothing and is
+//! refused, as it is at any revision that is compacted already. etcd takes it once, where nothing was compacted before.
+//! And one would take luck: a candidate whose lease ends while it waits is told so; etcd calls it the leader.
 
 use tonic::Code;
 
