@@ -20,8 +20,8 @@ const ROUNDS: usize = 1;
 const DEATH_WITHIN: Duration = Duration::from_secs(90);
 /// Entries between two snapshots.
 const SNAPSHOT_COUNT: u64 = 200;
-/// Writes after which no log reaches back to what a stopped member has.
-const FAR: u64 = 4 * SNAPSHOT_COUNT;
+/// Points between two moments of rest, at which the history may be cut.
+const REST_AFTER: usize = 4;
 
 /// How a member is brought to a point.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,15 +74,32 @@ fn crown(members: &Members, index: usize) {
     });
 }
 
-/// Brings a member to a point and waits until it has died there.
-fn strike(members: &mut Members, traffic: &Traffic, victim: usize, (point, when, way): Point, lead: bool) {
-    members.kill(victim);
-    let before = traffic.acknowledged();
-    if way == Way::Absence {
-        eventually(seconds(90), || match traffic.acknowledged() - before {
-            enough if enough > FAR => Ok(()),
-            few => Err(format!("only {few} writes while a member was away")),
+/// The last entry of a member's log.
+fn last_index(members: &Members, index: usize) -> u64 {
+    let (url, identity) = members.stores()[index].clone();
+    let status = block_on(async move { StoreClient::new(&url, &identity).status().await });
+    status.expect("a healthy member answers").raft_index
+}
+
+/// Waits until the others' newest snapshots, behind which they purge, leave that entry far behind.
+fn wait_far(members: &Members, victim: usize, last: u64) {
+    for other in (0..members.count()).filter(|other| *other != victim) {
+        let folder = members.data_dir(other).join("store/snapshots");
+        eventually(seconds(90), || {
+            let names = std::fs::read_dir(&folder).map_err(|error| error.to_string())?;
+            let index = |entry: std::fs::DirEntry| entry.file_name().to_str()?.split_once('.')?.0.parse::<u64>().ok();
+            let newest = names.flatten().filter_map(index).max().unwrap_or(0);
+            if newest > last + 2 * SNAPSHOT_COUNT { Ok(()) } else { Err(format!("snapshot {newest}, entry {last}")) }
         });
+    }
+}
+
+/// Brings a member to a point and waits until it has died there.
+fn strike(members: &mut Members, victim: usize, (point, when, way): Point, lead: bool) {
+    let last = last_index(members, victim);
+    members.kill(victim);
+    if way == Way::Absence {
+        wait_far(members, victim, last);
     }
     let logged = members.log(victim).len();
     members.launch_as(victim, "new", &[], &[("FAILPOINTS", &format!("{point}={when}"))]);
@@ -127,14 +144,18 @@ fn a_member_may_die_at_every_step_of_durability() {
     let mut members = Members::start_with(Setup { flags, ..Setup::of(Program::Store) });
     let mut traffic = Traffic::prepare(&members, Profile::default());
     for _ in 0..rounds("RAFTSMAN_FAILPOINTS", ROUNDS) {
-        for point in POINTS {
-            traffic.resume();
+        traffic.resume();
+        for (number, point) in POINTS.into_iter().enumerate() {
             let victim = (members.leader() + 1 + dice.roll(2) as usize) % members.count();
             let lead = point.2 == Way::Load && dice.roll(2) == 0;
-            strike(&mut members, &traffic, victim, point, lead);
-            traffic.pause();
+            strike(&mut members, victim, point, lead);
             println!("{}: hit; {} writes acknowledged so far", point.0, traffic.acknowledged());
+            if number % REST_AFTER == REST_AFTER - 1 {
+                traffic.pause();
+                traffic.resume();
+            }
         }
+        traffic.pause();
     }
     let history = traffic.finish();
     println!("{}", expect_kept(&history));
