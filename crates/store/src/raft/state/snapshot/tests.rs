@@ -196,3 +196,17 @@ async fn the_newest_is_kept_and_a_stream_outlives_its_folder() {
     again.verify().unwrap();
     assert_eq!(again.newest().unwrap().unwrap().1.path(), third.path());
 }
+
+#[test]
+fn a_state_that_lost_what_was_flushed_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = disk(dir.path());
+    state.flush().unwrap();
+    drop(state);
+    let (mark, noted) = crate::raft::mark::Mark::open(&dir.path().join("state/flushed")).unwrap();
+    assert_eq!(noted, 1);
+    // As if what is on disk were an older state.
+    mark.note(2).unwrap();
+    let refused = RocksDisk::open(StateDir::open(&dir.path().join("state")).unwrap()).err().unwrap().to_string();
+    assert!(refused.contains("up to entry 2") && refused.contains("ends at entry 1"), "{refused}");
+}
