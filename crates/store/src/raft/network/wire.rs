@@ -32,12 +32,9 @@ pub fn append_request(request: &AppendEntriesRequest<TypeConfig>) -> pb::AppendR
 pub fn read_append_request(request: pb::AppendRequest) -> Result<AppendEntriesRequest<TypeConfig>, Status> {
     let entries: Option<Vec<_>> = request.entries.into_iter().map(codec::decode_entry).collect();
     let entries = entries.ok_or_else(|| lacks("readable entries"))?;
-    let mut next = request.previous.as_ref().map_or(0, |id| id.index + 1);
-    for entry in &entries {
-        if entry.log_id.index != next {
-            return Err(Status::invalid_argument("raftsman: a peer's entries do not follow each other"));
-        }
-        next += 1;
+    let first = request.previous.as_ref().map_or(0, |id| id.index + 1);
+    if entries.iter().zip(first..).any(|(entry, index)| entry.log_id.index != index) {
+        return Err(Status::invalid_argument("raftsman: a peer's entries do not follow each other"));
     }
     Ok(AppendEntriesRequest {
         vote: read_vote(request.vote.as_ref())?,

@@ -207,8 +207,8 @@ async fn forwarded_writes_are_applied_once_over_a_change_of_leader() {
     group.0[leader].kill().await;
     for (number, write) in writes.into_iter().enumerate() {
         let outcome = write.await.unwrap();
-        let found = eventually(async || group.0[follower].node().read_barrier().await.map(|()| ())).await;
-        let found = (found, group.0[follower].peek(&format!("key-{number}"))).1;
+        eventually(async || group.0[follower].node().read_barrier().await).await;
+        let found = group.0[follower].peek(&format!("key-{number}"));
         match outcome {
             Ok(_) => assert_eq!(found, Some(("1".into(), 1)), "key-{number}"),
             Err(error) => assert!(matches!(error, ProposeError::TimedOut), "{error}"),
