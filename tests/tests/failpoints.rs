@@ -20,6 +20,8 @@ const ROUNDS: usize = 1;
 const DEATH_WITHIN: Duration = Duration::from_secs(90);
 /// Entries between two snapshots.
 const SNAPSHOT_COUNT: u64 = 200;
+/// Entries that a log purges at once, and before that does not.
+const PURGE_BATCH: u64 = 1024;
 /// Points between two moments of rest, at which the history may be cut.
 const REST_AFTER: usize = 4;
 
@@ -89,7 +91,11 @@ fn wait_far(members: &Members, victim: usize, last: u64) {
             let names = std::fs::read_dir(&folder).map_err(|error| error.to_string())?;
             let index = |entry: std::fs::DirEntry| entry.file_name().to_str()?.split_once('.')?.0.parse::<u64>().ok();
             let newest = names.flatten().filter_map(index).max().unwrap_or(0);
-            if newest > last + 2 * SNAPSHOT_COUNT { Ok(()) } else { Err(format!("snapshot {newest}, entry {last}")) }
+            if newest > last + PURGE_BATCH + 2 * SNAPSHOT_COUNT {
+                Ok(())
+            } else {
+                Err(format!("snapshot {newest}, entry {last}"))
+            }
         });
     }
 }
