@@ -131,6 +131,7 @@ spec:
             prefer: preferred,
             root_ca: String::new(),
             node_grace: controllers::node::GRACE,
+            metrics: client::SharedRegistry::default(),
             ready: None,
         };
         let stop = CancellationToken::new();

@@ -279,6 +279,11 @@ fn open_disks(dir: &Path, mut marker: Marker, metrics: &Metrics) -> Result<Disks
         return Err(damaged(format!("it ends at entry {applied}, but the log begins after entry {purged}")));
     }
     let snapshots = open_snapshots(&dir.join("snapshots"))?;
+    // A crash between the exchange of the state and the keeping of its snapshot leaves an older one, with which raft
+    // can't start. Without any, raft makes one of the state.
+    snapshots
+        .discard_before(log.purged_under(applied))
+        .map_err(|source| Error::DataDir { path: dir.join("snapshots"), source })?;
     let cluster_id = machine.progress().cluster_id;
     match (marker.cluster_id, cluster_id) {
         // Of a version that kept it there alone.

@@ -87,6 +87,13 @@ impl LogStore {
         self.reader.tail.lock().marks.purged.map_or(0, |id| id.index)
     }
 
+    /// Index up to which the log is purged once raft has started on a state that ends at `applied`: of a log that ends
+    /// before its state, raft keeps nothing.
+    pub fn purged_under(&self, applied: u64) -> u64 {
+        let tail = self.reader.tail.lock();
+        if tail.next() <= applied { applied } else { tail.marks.purged.map_or(0, |id| id.index) }
+    }
+
     async fn submit(&self, write: Write, done: Done) -> io::Result<()> {
         self.submit_with(write, done, None).await
     }

@@ -151,13 +151,30 @@ impl SnapshotDir {
         sync_dir(&self.root)?;
         for (_, other) in self.all()? {
             if other != kept {
-                // Under another name first: after a crash in the middle, a folder without some of its files would
-                // look like one that was damaged.
-                let removed = self.unmade("removed");
-                fs::rename(other, removed.path())?;
+                self.discard(&other)?;
             }
         }
         Ok((meta, SnapshotFolder::kept(kept)))
+    }
+}
+
+impl SnapshotDir {
+    /// Removes the snapshots that end before entry `index`.
+    pub fn discard_before(&self, index: u64) -> io::Result<()> {
+        let _held = self.shared.keeping.lock();
+        for ((end, _), path) in self.all()? {
+            if end < index {
+                self.discard(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a kept snapshot. Under another name first: after a crash in the middle, a folder without some of its
+    /// files would look like one that was damaged.
+    fn discard(&self, path: &Path) -> io::Result<()> {
+        let removed = self.unmade("removed");
+        fs::rename(path, removed.path())
     }
 }
 
