@@ -102,7 +102,7 @@ mod tests {
         assert!(fragments.iter().all(|part| part.encoded_len() < FRAGMENT_BYTES || part.events.len() == 1));
         let (last, others) = fragments.split_last().unwrap();
         assert!(!last.head.fragment && others.iter().all(|part| part.head.fragment));
-        assert_eq!(fragments.len(), 5);
+        assert_eq!(fragments.len(), 6);
         assert_eq!(fragments.into_iter().flat_map(|part| part.events).collect::<Vec<_>>(), events);
         let small = Response { events: vec![vec![0; 100].into()], fragment: true, ..Default::default() };
         assert_eq!(small.fragments().len(), 1);
