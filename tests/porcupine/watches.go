@@ -3,8 +3,12 @@ package main
 // The nine properties of watches that etcd's robustness suite checks: filter, ordered, unique, atomic, bookmarkable,
 // resumable, reliable, prevKV; the ninth, isCreate, is checked by the replay of the log.
 func checkWatches(h *history, log *events, fail func(string, ...any)) (heard int) {
+	compacted := map[int64]bool{}
+	for _, op := range h.ops {
+		compacted[op.Request.Compact] = true
+	}
 	for _, w := range h.watches {
-		c := watchCheck{watch: w, log: log, fail: func(format string, args ...any) {
+		c := watchCheck{watch: w, log: log, compacted: compacted, fail: func(format string, args ...any) {
 			fail("watch "+format+" (client %d at member %s, from revision %d)",
 				append(args, w.Client, w.Member, w.Start)...)
 		}}
@@ -17,6 +21,8 @@ type watchCheck struct {
 	watch *watch
 	log   *events
 	fail  func(string, ...any)
+	// Revisions up to which history was compacted.
+	compacted map[int64]bool
 	// Revision of the last event heard, and up to which the store said that all is told.
 	last, told int64
 	// The next revision whose events this watch expects.
@@ -135,6 +141,8 @@ func (c *watchCheck) previous(e event) {
 	}
 	was, there := c.log.before[e.KV.Mod][e.KV.Key]
 	switch {
+	case e.Prev == nil && there && c.compacted[e.KV.Mod]:
+		// A watch may begin at the compacted revision itself, and what was before it is gone. etcd's the same.
 	case e.Prev == nil && there:
 		c.fail("prevKV: %s comes without the previous value %+v", e, was)
 	case e.Prev != nil && !there:
