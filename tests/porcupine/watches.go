@@ -7,6 +7,12 @@ func checkWatches(h *history, log *events, fail func(string, ...any)) (heard int
 	for _, op := range h.ops {
 		compacted[op.Request.Compact] = true
 	}
+	// Of a compaction whose answer was lost, watches tell.
+	for _, w := range h.watches {
+		for _, r := range w.Responses {
+			compacted[r.Compact] = true
+		}
+	}
 	for _, w := range h.watches {
 		c := watchCheck{watch: w, log: log, compacted: compacted, fail: func(format string, args ...any) {
 			fail("watch "+format+" (client %d at member %s, from revision %d)",
