@@ -85,7 +85,7 @@ fn plain(members: &Members, ran: Ran) -> (Option<i32>, String, String) {
         text.split("took ").next().unwrap_or_default().to_owned()
     };
     // Warnings of the client library begin with a brace; the last line is etcdctl's own.
-    let last = ran.stderr.lines().filter(|line| !line.starts_with('{')).next_back().unwrap_or_default();
+    let last = ran.stderr.lines().rfind(|line| !line.starts_with('{')).unwrap_or_default();
     (ran.code, plain(&ran.stdout), plain(last))
 }
 

@@ -60,7 +60,7 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let ports = StorePorts { advertise_client: client.url.clone(), client, peers: None };
     let member = Member {
         name: "dev".to_owned(),
-        store: StorePlace::Own { data_dir: data.join("store"), ports, limits: Limits::default() },
+        store: StorePlace::Own { data_dir: data.join("store"), ports: Box::new(ports), limits: Limits::default() },
         files: Some(files),
         api,
         allow_simulated_nodes: args.node.is_simulated(),

@@ -38,7 +38,7 @@ pub struct Member {
 /// Where the objects are kept.
 pub enum StorePlace {
     /// In this process, as one member of a group.
-    Own { data_dir: PathBuf, ports: StorePorts, limits: Limits },
+    Own { data_dir: PathBuf, ports: Box<StorePorts>, limits: Limits },
     /// In an etcd cluster.
     Foreign(StoreClient),
 }
@@ -60,7 +60,7 @@ pub async fn start(boxes: &mut Boxes, member: Member) -> Result<(), Failure> {
                 leads: Some(leads),
                 hand_over: Some(hand_over),
                 limits,
-                ports,
+                ports: *ports,
                 metrics: metrics.store.clone(),
             };
             store::start(boxes, own).await?;

@@ -58,7 +58,11 @@ pub async fn run(args: ServerArgs) -> Result<(), Failure> {
         true => {
             let ports = args.group.bind().await?;
             ready = ports.tell(ready);
-            StorePlace::Own { data_dir: args.group.data_dir.join("store"), ports, limits: args.group.limits()? }
+            StorePlace::Own {
+                data_dir: args.group.data_dir.join("store"),
+                ports: Box::new(ports),
+                limits: args.group.limits()?,
+            }
         }
         false => {
             args.group.refuse_with_foreign_store()?;
