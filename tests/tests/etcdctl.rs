@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -39,6 +40,14 @@ struct Running {
 
 impl Running {
     fn start(mut command: Command) -> Running {
+        let default_interrupt = || {
+            // SAFETY: signal(2) is one of the calls that are allowed between fork and exec.
+            unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+            Ok(())
+        };
+        // Tests that run in the background ignore Ctrl-C, and children inherit that.
+        // SAFETY: the closure does nothing but that one call.
+        unsafe { command.pre_exec(default_interrupt) };
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let said = Arc::new(Mutex::new(Vec::new()));
         let (lines, heard) = (BufReader::new(child.stdout.take().unwrap()).lines(), said.clone());
