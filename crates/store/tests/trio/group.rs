@@ -1,8 +1,5 @@
 //! A group of three real stores in this process: peer ports in mutual TLS, client ports in plaintext.
 
-// Each test binary uses its part.
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,7 +14,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use store::{Join, PeerTls, Peers};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
@@ -27,8 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub const NAMES: [&str; 3] = ["a", "b", "c"];
 
+/// More groups at once than this would depose each other's leaders on a small machine.
+static TURNS: Semaphore = Semaphore::const_new(2);
+
 /// Three members; those that were stopped are `None`.
 pub struct Trio {
+    _turn: SemaphorePermit<'static>,
     dir: TempDir,
     urls: Vec<(String, String)>,
     snapshot_entries: u64,
@@ -40,7 +41,6 @@ pub struct Trio {
 pub struct Member {
     pub channel: Channel,
     pub leads: watch::Receiver<bool>,
-    pub hand_over: Option<oneshot::Sender<oneshot::Sender<()>>>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), store::Error>>,
 }
@@ -84,6 +84,7 @@ impl Trio {
 
     /// Starts all three with so many entries between two snapshots; 0 is the default.
     pub async fn start_with(snapshot_entries: u64) -> Self {
+        let turn = TURNS.acquire().await.expect("never closed");
         let dir = tempfile::tempdir().expect("a folder");
         let authority = Authority::new();
         let mut listeners = Vec::new();
@@ -95,7 +96,7 @@ impl Trio {
             urls.push((name.to_owned(), format!("https://{address}")));
             listeners.push(listener);
         }
-        let mut trio = Self { dir, urls, snapshot_entries, authority, members: [None, None, None] };
+        let mut trio = Self { _turn: turn, dir, urls, snapshot_entries, authority, members: [None, None, None] };
         let starting = listeners.into_iter().enumerate().map(|(index, listener)| trio.run(index, listener));
         let members = futures::future::join_all(starting).await;
         for (slot, member) in trio.members.iter_mut().zip(members) {
@@ -121,7 +122,6 @@ impl Trio {
         let client = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let (said, ready) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
-        let (hand_over, told) = oneshot::channel();
         let (leading, leads) = watch::channel(false);
         let peers = Peers {
             listener: peer,
@@ -136,7 +136,7 @@ impl Trio {
             peers: Some(peers),
             ready: Some(said),
             leads: Some(leading),
-            hand_over: Some(told),
+            hand_over: None,
             snapshot_entries: self.snapshot_entries,
             ..Default::default()
         };
@@ -147,7 +147,7 @@ impl Trio {
         let Ok(ready) = ready else { panic!("{name} ended: {:?}", (&mut task).await) };
         let channel = Channel::from_shared(format!("http://{}", ready.address)).expect("a URL");
         let channel = channel.connect().await.expect("a connection");
-        Member { channel, leads, hand_over: Some(hand_over), stop, task }
+        Member { channel, leads, stop, task }
     }
 
     /// Starts a member again.

@@ -1,11 +1,6 @@
 //! Three members: what is written through any is read from every, also after one of them has gone.
 
-// In a test a panic is the failure.
-#![allow(clippy::unwrap_used)]
-
-mod trio;
-
-use trio::{Trio, eventually};
+use crate::group::{Trio, eventually};
 
 use proto::etcdserverpb::{LeaseGrantRequest, LeaseKeepAliveRequest, LeaseTimeToLiveRequest, PutRequest, RangeRequest};
 
@@ -89,10 +84,10 @@ async fn the_peer_port_takes_peers_only() {
     let _second = rustls::crypto::ring::default_provider().install_default().is_err();
     let trio = Trio::start().await;
     let url = trio.peer_url(0).to_owned();
-    let foreign = trio::Authority::new();
+    let foreign = crate::group::Authority::new();
     let dir = tempfile::tempdir().unwrap();
-    let shown = |authority: &trio::Authority, name: &str| Some(authority.issue(&dir.path().join(name), name));
-    trio::greet(&url, &trio, shown(&trio.authority, "raftsman-peer:x")).await.unwrap();
+    let shown = |authority: &crate::group::Authority, name: &str| Some(authority.issue(&dir.path().join(name), name));
+    crate::group::greet(&url, &trio, shown(&trio.authority, "raftsman-peer:x")).await.unwrap();
     for certificate in [
         shown(&trio.authority, "raftsman-store-client:x"),
         shown(&trio.authority, "raftsman-store:x"),
@@ -100,7 +95,7 @@ async fn the_peer_port_takes_peers_only() {
         shown(&foreign, "raftsman-peer:y"),
         None,
     ] {
-        assert!(trio::greet(&url, &trio, certificate.clone()).await.is_err(), "{certificate:?}");
+        assert!(crate::group::greet(&url, &trio, certificate.clone()).await.is_err(), "{certificate:?}");
     }
 }
 
