@@ -9,6 +9,7 @@
 //! certain, and it may be proposed again.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -86,18 +87,21 @@ impl Pending {
 
     /// Proposal `number` was applied.
     pub fn applied(&self, number: u64, answer: Answer) {
-        self.end(number, Outcome::Applied(answer));
-    }
-
-    /// Proposal `number` was refused before it got into a log.
-    pub fn not_taken(&self, number: u64) {
-        self.end(number, Outcome::NotTaken);
-    }
-
-    fn end(&self, number: u64, outcome: Outcome) {
         let removed = self.waiting.lock().proposals.remove(&number);
         if let Some((_, done)) = removed {
-            settle(done, outcome);
+            settle(done, Outcome::Applied(answer));
+        }
+    }
+
+    /// Proposal `number` was refused in `term` before it got into a log. A refusal that comes late says nothing of a
+    /// later term, in which it may have been taken since.
+    pub fn not_taken(&self, number: u64, term: u64) {
+        let removed = match self.waiting.lock().proposals.entry(number) {
+            Entry::Occupied(waiting) if waiting.get().0 == term => Some(waiting.remove()),
+            Entry::Occupied(_) | Entry::Vacant(_) => None,
+        };
+        if let Some((_, done)) = removed {
+            settle(done, Outcome::NotTaken);
         }
     }
 
@@ -142,7 +146,7 @@ mod tests {
         let number = pending.number();
         let mut place = pending.wait(number, 3);
         pending.applied(number, answer(5));
-        pending.not_taken(number);
+        pending.not_taken(number, 3);
         assert!(matches!(place.outcome.try_recv(), Ok(Outcome::Applied(answer)) if answer.revision == 5));
         assert_ne!(pending.number(), number);
     }
@@ -159,6 +163,20 @@ mod tests {
         assert!(matches!(late.outcome.try_recv(), Ok(Outcome::NotTaken)));
         pending.applied(1, answer(1));
         assert!(matches!(same.outcome.try_recv(), Ok(Outcome::Applied(_))));
+    }
+
+    #[test]
+    fn a_late_refusal_does_not_end_a_later_attempt() {
+        let pending = Pending::new(1, 0);
+        let mut first = pending.wait(0, 3);
+        pending.settle(4);
+        assert!(matches!(first.outcome.try_recv(), Ok(Outcome::NotTaken)));
+        drop(first);
+        let mut second = pending.wait(0, 4);
+        pending.not_taken(0, 3);
+        assert!(second.outcome.try_recv().is_err());
+        pending.not_taken(0, 4);
+        assert!(matches!(second.outcome.try_recv(), Ok(Outcome::NotTaken)));
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Forward {
             None => false,
         };
         if !taken {
-            self.pending.not_taken(number);
+            self.pending.not_taken(number, term);
         }
     }
 
@@ -106,8 +106,8 @@ impl Forward {
             return Some(route.commands.clone());
         }
         let (commands, queue) = mpsc::channel(QUEUE_LEN);
-        let queue = Queue { commands: queue, pending: self.pending.clone() };
-        tokio::spawn(run(calls()?, term, queue, self.pending.clone()));
+        let queue = Queue { term, commands: queue, pending: self.pending.clone() };
+        tokio::spawn(run(calls()?, queue, self.pending.clone()));
         *route = Some(Route { leader, term, commands: commands.clone() });
         Some(commands)
     }
@@ -115,6 +115,7 @@ impl Forward {
 
 /// Commands that are not sent yet. What is left in it at the end was never sent.
 struct Queue {
+    term: u64,
     commands: mpsc::Receiver<(u64, Bytes)>,
     pending: Arc<Pending>,
 }
@@ -123,7 +124,7 @@ impl Drop for Queue {
     fn drop(&mut self) {
         self.commands.close();
         while let Ok((number, _)) = self.commands.try_recv() {
-            self.pending.not_taken(number);
+            self.pending.not_taken(number, self.term);
         }
     }
 }
@@ -143,24 +144,25 @@ impl Queue {
         Some(commands)
     }
 
-    fn messages(self, term: u64) -> impl Stream<Item = pb::ProposeRequest> + Send + 'static {
+    fn messages(self) -> impl Stream<Item = pb::ProposeRequest> + Send + 'static {
         futures::stream::unfold(self, move |mut queue| async move {
             let commands = queue.next().await?;
-            Some((pb::ProposeRequest { term, commands }, queue))
+            Some((pb::ProposeRequest { term: queue.term, commands }, queue))
         })
     }
 }
 
 /// Keeps the stream for as long as it works. What was sent over one that broke may come through the log yet.
-async fn run(calls: LeaderCalls, term: u64, queue: Queue, pending: Arc<Pending>) {
-    let request = calls.stream(queue.messages(term));
+async fn run(calls: LeaderCalls, queue: Queue, pending: Arc<Pending>) {
+    let term = queue.term;
+    let request = calls.stream(queue.messages());
     let mut responses = match calls.client().propose(request).await {
         Ok(response) => response.into_inner(),
         Err(status) => return tracing::debug!("proposals can't be sent to the leader: {}", status.message()),
     };
     while let Some(response) = responses.next().await {
         match response {
-            Ok(response) => response.not_taken.into_iter().for_each(|number| pending.not_taken(number)),
+            Ok(response) => response.not_taken.into_iter().for_each(|number| pending.not_taken(number, term)),
             Err(status) => return tracing::debug!("the stream to the leader ended: {}", status.message()),
         }
     }
