@@ -4,7 +4,7 @@
 //! Deadlines are not replicated. A new leader gives every lease its whole TTL anew (or what a checkpoint left of
 //! it): a lease may live longer than granted, never shorter.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,9 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(300);
 pub struct LeaseClock {
     shared: Arc<Shared>,
     counting: Mutex<Counting>,
+    /// Held alone while checkpoints are on their way into the log, so that no renewal is overtaken by one that was
+    /// computed before it.
+    checkpoints: tokio::sync::RwLock<()>,
     metrics: Metrics,
 }
 
@@ -39,15 +42,25 @@ pub struct LeaseClock {
 struct Counting {
     /// `None` while another leads.
     term: Option<u64>,
-    deadlines: HashMap<i64, Instant>,
+    deadlines: HashMap<i64, Deadline>,
+    /// Leases of which a checkpoint may come out of the log yet, for its proposal had no answer.
+    doubtful: HashSet<i64>,
     /// When what leases have left was last noted in the log.
     checkpointed: Option<Instant>,
+}
+
+/// When a lease ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Deadline {
+    at: Instant,
+    /// Which lease it is: an id can be granted anew once its lease is gone.
+    granted: u64,
 }
 
 impl LeaseClock {
     /// A clock for the leases of `shared`; `run` makes it tick.
     pub fn new(shared: Arc<Shared>, metrics: Metrics) -> Arc<Self> {
-        Arc::new(Self { shared, counting: Mutex::default(), metrics })
+        Arc::new(Self { shared, counting: Mutex::default(), checkpoints: Default::default(), metrics })
     }
 
     /// Gives leases their whole TTL anew and answers it for each (seconds); 0 if there is no such lease, or it has
@@ -56,13 +69,18 @@ impl LeaseClock {
     pub async fn renew(&self, node: &Node, ids: &[i64]) -> Result<Vec<i64>, Status> {
         let no_leader = || status::read(ReadError::NoLeader);
         let term = self.counting.lock().term.ok_or_else(no_leader)?;
-        let void = self.checkpointed(ids);
-        if !void.is_empty() {
-            // What a lease had left must not count for a later leader.
-            let request = LeaseCheckpointRequest { checkpoints: void };
-            node.propose_in(term, Change::LeaseCheckpoint(request)).await.map_err(status::propose)?;
-        }
-        let renewed = self.renew_all(ids, Instant::now()).ok_or_else(no_leader)?;
+        let renewed = {
+            let _checkpoints = self.checkpoints.read().await;
+            let void = self.checkpointed(ids);
+            if !void.is_empty() {
+                // What a lease had left must not count for a later leader.
+                let request = LeaseCheckpointRequest { checkpoints: void.clone() };
+                node.propose_in(term, Change::LeaseCheckpoint(request)).await.map_err(status::propose)?;
+                let mut counting = self.counting.lock();
+                counting.doubtful.retain(|id| !ids.contains(id));
+            }
+            self.renew_all(ids, Instant::now()).ok_or_else(no_leader)?
+        };
         node.confirm_leadership().await.map_err(status::read)?;
         Ok(renewed)
     }
@@ -70,7 +88,11 @@ impl LeaseClock {
     /// The checkpoints that void those of `ids`.
     fn checkpointed(&self, ids: &[i64]) -> Vec<LeaseCheckpoint> {
         let leases = self.shared.leases.read();
-        let noted = |id: &&i64| leases.terms(**id).is_some_and(|terms| terms.remaining_ttl_seconds != 0);
+        let counting = self.counting.lock();
+        let noted = |id: &&i64| {
+            let terms = leases.terms(**id);
+            terms.is_some_and(|terms| terms.remaining_ttl_seconds != 0 || counting.doubtful.contains(*id))
+        };
         ids.iter().filter(noted).map(|id| LeaseCheckpoint { id: *id, remaining_ttl: 0 }).collect()
     }
 
@@ -80,10 +102,12 @@ impl LeaseClock {
         counting.term?;
         let renewed = ids.iter().map(|id| {
             let Some(terms) = leases.terms(*id) else { return 0 };
-            if counting.deadlines.get(id).is_some_and(|deadline| *deadline <= now) {
+            let granted = terms.granted_index;
+            let over = |deadline: &Deadline| deadline.granted == granted && deadline.at <= now;
+            if counting.deadlines.get(id).is_some_and(over) {
                 return 0;
             }
-            counting.deadlines.insert(*id, now + seconds(terms.granted_ttl_seconds));
+            counting.deadlines.insert(*id, Deadline { at: now + seconds(terms.granted_ttl_seconds), granted });
             self.metrics.leases_renewed.inc();
             terms.granted_ttl_seconds
         });
@@ -93,7 +117,7 @@ impl LeaseClock {
     /// Whole seconds that a lease has left; `None` where the clock has not seen it yet.
     pub fn remaining(&self, id: i64) -> Option<i64> {
         let deadline = *self.counting.lock().deadlines.get(&id)?;
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.at.saturating_duration_since(Instant::now());
         Some(left.as_secs() as i64)
     }
 
@@ -135,20 +159,32 @@ impl LeaseClock {
     /// the next one's.
     async fn propose(&self, node: &Node, term: u64, due: Due) {
         for ids in due.expired.chunks(BATCH_MAX) {
-            let revoke = LeaseRevoke { ids: ids.to_vec(), expired: true };
+            let (ids, granted): (Vec<_>, Vec<_>) = ids.iter().copied().unzip();
+            let expired = ids.len();
+            let revoke = LeaseRevoke { ids, expired: true, granted };
             match node.propose_in(term, Change::LeaseRevoke(revoke)).await {
                 Ok(_) => {
-                    self.metrics.leases_expired.inc_by(ids.len() as u64);
+                    self.metrics.leases_expired.inc_by(expired as u64);
                 }
-                Err(error) => tracing::warn!("{} expired leases stay for now: {error}", ids.len()),
+                Err(error) => tracing::warn!("{expired} expired leases stay for now: {error}"),
             }
         }
         for checkpoints in due.checkpoints.chunks(BATCH_MAX) {
-            let request = LeaseCheckpointRequest { checkpoints: checkpoints.to_vec() };
+            let _alone = self.checkpoints.write().await;
+            let checkpoints = self.still_due(checkpoints);
+            let request = LeaseCheckpointRequest { checkpoints: checkpoints.clone() };
             if let Err(error) = node.propose_in(term, Change::LeaseCheckpoint(request)).await {
                 tracing::warn!("what {} leases have left is not noted for now: {error}", checkpoints.len());
+                self.counting.lock().doubtful.extend(checkpoints.iter().map(|checkpoint| checkpoint.id));
             }
         }
+    }
+
+    /// Without those of leases that were renewed meanwhile.
+    fn still_due(&self, checkpoints: &[(LeaseCheckpoint, Deadline)]) -> Vec<LeaseCheckpoint> {
+        let counting = self.counting.lock();
+        let due = checkpoints.iter().filter(|(noted, deadline)| counting.deadlines.get(&noted.id) == Some(deadline));
+        due.map(|(checkpoint, _)| *checkpoint).collect()
     }
 
     /// Notes leases that are new to the clock, forgets those that are gone, and answers what is due.
@@ -161,20 +197,21 @@ impl LeaseClock {
             *checkpointed = now;
         }
         let deadlines = &mut counting.deadlines;
-        deadlines.retain(|id, _| leases.exists(*id));
+        deadlines.retain(|id, deadline| leases.terms(*id).is_some_and(|terms| terms.granted_index == deadline.granted));
         let mut due = Due::default();
         for (id, terms) in leases.iter() {
             let ttl = match terms.remaining_ttl_seconds {
                 0 => terms.granted_ttl_seconds,
                 remaining => remaining,
             };
-            let deadline = *deadlines.entry(id).or_insert_with(|| now + seconds(ttl));
-            let left = deadline.saturating_duration_since(now);
+            let granted = terms.granted_index;
+            let deadline = *deadlines.entry(id).or_insert_with(|| Deadline { at: now + seconds(ttl), granted });
+            let left = deadline.at.saturating_duration_since(now);
             if left.is_zero() {
-                due.expired.push(id);
+                due.expired.push((id, granted));
             } else if checkpoint && seconds(terms.granted_ttl_seconds) > CHECKPOINT_INTERVAL {
                 // Rounded up: rather too long than too short, and never 0, which means the whole TTL.
-                due.checkpoints.push(LeaseCheckpoint { id, remaining_ttl: left.as_secs() as i64 + 1 });
+                due.checkpoints.push((LeaseCheckpoint { id, remaining_ttl: left.as_secs() as i64 + 1 }, deadline));
             }
         }
         due
@@ -184,10 +221,11 @@ impl LeaseClock {
 /// What the leader has to propose.
 #[derive(Debug, Default, PartialEq)]
 struct Due {
-    /// Leases that have run out.
-    expired: Vec<i64>,
-    /// What long leases have left, so that a change of leader does not give them all of it anew.
-    checkpoints: Vec<LeaseCheckpoint>,
+    /// Leases that have run out, and the index at which each was granted.
+    expired: Vec<(i64, u64)>,
+    /// What long leases have left, so that a change of leader does not give them all of it anew; as long as they have
+    /// the same deadline.
+    checkpoints: Vec<(LeaseCheckpoint, Deadline)>,
 }
 
 fn seconds(ttl: i64) -> Duration {
@@ -202,7 +240,8 @@ mod tests {
     fn clock(leases: &[(i64, i64, i64)]) -> Arc<LeaseClock> {
         let shared = Arc::new(Shared::default());
         for (id, granted, remaining) in leases {
-            let terms = pb::Lease { granted_ttl_seconds: *granted, remaining_ttl_seconds: *remaining };
+            let terms =
+                pb::Lease { granted_ttl_seconds: *granted, remaining_ttl_seconds: *remaining, granted_index: 5 };
             shared.leases.write().set(*id, terms);
         }
         let clock = LeaseClock::new(shared, Metrics::default());
@@ -218,10 +257,10 @@ mod tests {
         let later = start + Duration::from_secs(9);
         assert_eq!(clock.renew_all(&[2, 3], later), Some(vec![10, 0]));
         let after = start + Duration::from_secs(10);
-        assert_eq!(clock.tick(after).expired, vec![1]);
+        assert_eq!(clock.tick(after).expired, vec![(1, 5)]);
         // What is about to be revoked is not renewed any more.
         assert_eq!(clock.renew_all(&[1, 2], after), Some(vec![0, 10]));
-        assert_eq!(clock.tick(later + Duration::from_secs(10)).expired, vec![1]);
+        assert_eq!(clock.tick(later + Duration::from_secs(10)).expired, vec![(1, 5)]);
     }
 
     #[test]
@@ -229,8 +268,8 @@ mod tests {
         let clock = clock(&[(1, 1000, 100), (2, 1000, 0)]);
         let start = Instant::now();
         clock.tick(start);
-        assert_eq!(clock.tick(start + Duration::from_secs(100)).expired, vec![1]);
-        assert_eq!(clock.tick(start + Duration::from_secs(1000)).expired, vec![1, 2]);
+        assert_eq!(clock.tick(start + Duration::from_secs(100)).expired, vec![(1, 5)]);
+        assert_eq!(clock.tick(start + Duration::from_secs(1000)).expired, vec![(1, 5), (2, 5)]);
     }
 
     #[test]
@@ -242,8 +281,34 @@ mod tests {
         clock.renew_all(&[2], start + CHECKPOINT_INTERVAL - Duration::from_secs(1));
         let due = clock.tick(start + CHECKPOINT_INTERVAL);
         let left = 10_000 - CHECKPOINT_INTERVAL.as_secs() as i64 + 1;
-        assert_eq!(due.checkpoints, vec![LeaseCheckpoint { id: 1, remaining_ttl: left }]);
+        assert_eq!(clock.still_due(&due.checkpoints), vec![LeaseCheckpoint { id: 1, remaining_ttl: left }]);
+        // A renewal makes what was found out void.
+        clock.renew_all(&[1], start + CHECKPOINT_INTERVAL);
+        assert_eq!(clock.still_due(&due.checkpoints), vec![]);
         assert_eq!(clock.tick(start + CHECKPOINT_INTERVAL + TICK).checkpoints, vec![]);
+    }
+
+    #[test]
+    fn a_lease_granted_anew_has_a_deadline_of_its_own() {
+        let clock = clock(&[(1, 10, 0)]);
+        let start = Instant::now();
+        clock.tick(start);
+        let over = start + Duration::from_secs(10);
+        assert_eq!(clock.tick(over).expired, vec![(1, 5)]);
+        let anew = pb::Lease { granted_ttl_seconds: 60, remaining_ttl_seconds: 0, granted_index: 9 };
+        clock.shared.leases.write().set(1, anew);
+        assert_eq!(clock.renew_all(&[1], over), Some(vec![60]));
+        clock.counting.lock().deadlines.insert(1, Deadline { at: over, granted: 5 });
+        assert_eq!(clock.tick(over).expired, vec![]);
+        assert_eq!(clock.tick(over + Duration::from_secs(60)).expired, vec![(1, 9)]);
+    }
+
+    #[test]
+    fn a_checkpoint_whose_outcome_is_unknown_is_voided_by_a_renewal() {
+        let clock = clock(&[(1, 1000, 0)]);
+        assert_eq!(clock.checkpointed(&[1]), vec![]);
+        clock.counting.lock().doubtful.insert(1);
+        assert_eq!(clock.checkpointed(&[1]), vec![LeaseCheckpoint { id: 1, remaining_ttl: 0 }]);
     }
 
     #[test]

@@ -186,6 +186,25 @@ async fn leases_end_with_their_keys() {
     store.stop().await.unwrap();
 }
 
+/// A lease that is granted anew under an id has nothing to do with the one before: neither what that one had left,
+/// nor its end that may be on its way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_granted_anew_is_another_lease() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = start(dir.path()).await;
+    let mut lease = store.lease();
+    lease.lease_grant(LeaseGrantRequest { ttl: 2, id: 7 }).await.unwrap();
+    // The clock has seen it.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    lease.lease_revoke(LeaseRevokeRequest { id: 7 }).await.unwrap();
+    lease.lease_grant(LeaseGrantRequest { ttl: 60, id: 7 }).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let left = LeaseTimeToLiveRequest { id: 7, keys: false };
+    let left = lease.lease_time_to_live(left).await.unwrap().into_inner();
+    assert_eq!(left.granted_ttl, 60);
+    assert!(left.ttl > 50, "{}", left.ttl);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn status_and_http_say_what_etcd_says() {
     let dir = tempfile::tempdir().unwrap();

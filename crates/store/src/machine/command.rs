@@ -103,7 +103,8 @@ impl<D: Disk> Machine<D> {
         if leases.exists(request.id) {
             return Err(Failure::LeaseExists.into());
         }
-        let terms = pb::Lease { granted_ttl_seconds: request.ttl, remaining_ttl_seconds: 0 };
+        let granted_index = self.progress.applied.map_or(0, |id| id.index);
+        let terms = pb::Lease { granted_ttl_seconds: request.ttl, remaining_ttl_seconds: 0, granted_index };
         self.batch.put(&keys::state::lease(request.id), terms.encode_to_vec().into());
         leases.set(request.id, terms);
         let response =
@@ -117,7 +118,11 @@ impl<D: Disk> Machine<D> {
             return Err(Failure::LeaseNotFound.into());
         }
         let (_, events) = self.transaction(|txn| {
-            for id in &request.ids {
+            for (position, id) in request.ids.iter().enumerate() {
+                let granted = txn.leases.terms(*id).map(|terms| terms.granted_index);
+                if request.expired && granted != request.granted.get(position).copied() {
+                    continue;
+                }
                 let Some(keys) = txn.leases.remove(*id) else { continue };
                 txn.batch.delete(&keys::state::lease(*id));
                 for key in keys {

@@ -196,7 +196,7 @@ fn change() -> impl Strategy<Value = Change> {
         4 => txn().prop_map(Change::Txn),
         1 => (0i64..40).prop_map(|revision| Change::Compact(etcd::CompactionRequest { revision, physical: false })),
         2 => (1i64..4).prop_map(|id| Change::LeaseGrant(etcd::LeaseGrantRequest { id, ttl: 10 })),
-        1 => (1i64..4).prop_map(|id| Change::LeaseRevoke(pb::LeaseRevoke { ids: vec![id], expired: false })),
+        1 => (1i64..4).prop_map(|id| Change::LeaseRevoke(pb::LeaseRevoke { ids: vec![id], ..Default::default() })),
     ]
 }
 

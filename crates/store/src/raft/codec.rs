@@ -117,7 +117,11 @@ mod tests {
     fn entries_round_trip() {
         let command = pb::Command {
             origin: Some(pb::Origin { member_id: 1, number: 5 }),
-            change: Some(pb::command::Change::LeaseRevoke(pb::LeaseRevoke { ids: vec![7], expired: true })),
+            change: Some(pb::command::Change::LeaseRevoke(pb::LeaseRevoke {
+                ids: vec![7],
+                expired: true,
+                granted: vec![3],
+            })),
         };
         let peer = Peer { name: "a".into(), peer_urls: vec!["https://a:2380".into()], joins_as_voter: true };
         let members = Members::new(

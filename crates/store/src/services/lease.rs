@@ -62,7 +62,7 @@ impl Lease for LeaseService {
         &self,
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
-        let revoke = LeaseRevoke { ids: vec![request.into_inner().id], expired: false };
+        let revoke = LeaseRevoke { ids: vec![request.into_inner().id], ..Default::default() };
         let Reply::LeaseRevoke(mut response) = self.0.propose(Change::LeaseRevoke(revoke)).await? else {
             return Err(status::mismatch());
         };
