@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -36,7 +36,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let acceptor = tls.map(TlsAcceptor::from);
-    let graceful = Arc::new(GracefulShutdown::new());
+    let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     let mut connections = JoinSet::new();
     loop {
@@ -46,7 +46,7 @@ pub async fn serve(
         };
         match accepted {
             Ok((socket, _)) => {
-                connections.spawn(connection(socket, acceptor.clone(), router.clone(), graceful.clone()));
+                connections.spawn(connection(socket, acceptor.clone(), router.clone(), graceful.watcher()));
                 // Those that have ended need not be remembered; a panic was logged by the runtime.
                 while connections.try_join_next().is_some() {}
             }
@@ -56,19 +56,12 @@ pub async fn serve(
             }
         }
     }
-    // Handshakes hold the counter only while they last.
-    let Some(graceful) = Arc::into_inner(graceful) else { return };
     if tokio::time::timeout(DRAIN_MAX, graceful.shutdown()).await.is_err() {
         tracing::info!("requests still open are cut off");
     }
 }
 
-async fn connection(
-    socket: TcpStream,
-    acceptor: Option<TlsAcceptor>,
-    router: axum::Router,
-    graceful: Arc<GracefulShutdown>,
-) {
+async fn connection(socket: TcpStream, acceptor: Option<TlsAcceptor>, router: axum::Router, graceful: Watcher) {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!("no TCP_NODELAY: {error}");
     }
@@ -82,11 +75,7 @@ async fn connection(
     }
 }
 
-async fn http(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    router: axum::Router,
-    graceful: Arc<GracefulShutdown>,
-) {
+async fn http(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: axum::Router, graceful: Watcher) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http2()
@@ -99,7 +88,6 @@ async fn http(
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_MAX);
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));
     let serving = graceful.watch(serving.into_owned());
-    drop(graceful);
     if let Err(error) = serving.await {
         tracing::debug!("a connection ended: {error}");
     }
