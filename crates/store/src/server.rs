@@ -24,7 +24,7 @@ use crate::metrics::{self, Gauges, Metrics, SharedRegistry};
 use crate::peers::{self, PeerPort, Peers};
 use crate::quota::Quota;
 use crate::raft::log::{self, LogStore, OpenError};
-use crate::raft::state::{self, Pruner, RocksDisk, SnapshotDir, StateDir};
+use crate::raft::state::{Cached, Handle, Pruner, RocksDisk, SnapshotDir, StateDir};
 use crate::raft::{Identity, Links, Node, NodeConfig, Pending, ProposeError};
 use crate::renewals::Renewals;
 use crate::services::{self, Context, reflection};
@@ -121,7 +121,7 @@ pub async fn run(
             () = context.leases.run(&context.node) => Ok(()),
             () = context.renewals.run(&context) => Ok(()),
             () = context.quota.watch(&context) => Ok(()),
-            () = integrity::watch(&context) => Ok(()),
+            reason = integrity::watch(&context) => Err(Error::Stopped(reason)),
             () = auto_compaction::run(&context, compaction) => Ok(()),
             () = count_leader_changes(&context) => Ok(()),
             () = hand_over_when_told(&context, hand_over) => Ok(()),
@@ -217,10 +217,11 @@ async fn open(config: &Config, introduction: Introduction, marker: Marker) -> Re
     let view = View::new(shared.clone(), disk.clone());
     let (compactions, compacted) = signal::channel(shared.compacted());
     let (feed, news) = watch::feed(compactions);
-    let hub = Hub::start(view.clone(), news)?;
-    let pruned = Pruner::start(shared.clone(), disk.clone(), compacted)?;
+    let (hub, threads) = Hub::start(view.clone(), news)?;
+    let (pruned, pruner) = Pruner::start(shared.clone(), disk.clone(), compacted)?;
+    let feed = feed.followed_by(threads).followed_by([pruner]);
     let pending = Pending::new(marker.member_id, rand::random());
-    let worker = state::start(machine, disk, feed, pending.clone(), metrics.clone())?;
+    let worker = Handle::new(machine, disk.clone(), feed, pending.clone(), metrics.clone());
     let (dir, member_id, cluster_id) = (config.data_dir.clone(), marker.member_id, marker.cluster_id);
     let directory = marker.directory;
     let adopt = move |cluster_id| Marker { cluster_id, ..marker.clone() }.write(&dir);
@@ -233,13 +234,14 @@ async fn open(config: &Config, introduction: Introduction, marker: Marker) -> Re
         metrics: metrics.clone(),
     };
     let node = Node::start(node, log, worker).await.map_err(|error| Error::Stopped(error.to_string()))?;
-    let leases = LeaseClock::new(shared, metrics.clone());
+    let leases = LeaseClock::new(shared.clone(), metrics.clone());
     let registry = config.metrics.clone();
     let quota = Quota::new(config.quota_bytes, &config.data_dir);
     let context = Arc::new(Context {
         introduction: Introduction { directory, ..introduction },
         changes: Default::default(),
         node,
+        cached: View::new(shared.clone(), Arc::new(Cached(disk))),
         view,
         hub,
         leases,

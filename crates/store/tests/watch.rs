@@ -122,3 +122,52 @@ async fn a_lease_kept_alive_lives_on() {
     drop(requests);
     store.stop().await.unwrap();
 }
+
+/// Large values are deleted one by one: the deletions are small, and many, but not with what was before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_that_is_behind_is_given_more_than_its_stream_holds() {
+    const LARGE: usize = 140;
+    let dir = tempfile::tempdir().unwrap();
+    let store = start(dir.path()).await;
+    let key = |n: usize| format!("w/{n:03}");
+    for n in 0..LARGE {
+        let value = vec![n as u8; 1 << 20];
+        let put = proto::etcdserverpb::PutRequest { key: key(n).into(), value: value.into(), ..Default::default() };
+        store.kv().put(put).await.unwrap();
+    }
+    let mut first = 0;
+    for n in 0..LARGE {
+        let delete = proto::etcdserverpb::DeleteRangeRequest { key: key(n).into(), ..Default::default() };
+        let deleted = store.kv().delete_range(delete).await.unwrap().into_inner().header.unwrap().revision;
+        first = if first == 0 { deleted } else { first };
+    }
+    // Two: neither may keep the other from going on.
+    let (mut slow, mut quick) = (store.watch().await, store.watch().await);
+    assert!(slow.create(prefix_watch("w/", first)).await.created);
+    assert!(quick.create(prefix_watch("w/", first)).await.created);
+    for watch in [&mut quick, &mut slow] {
+        let mut next = first;
+        while next < first + LARGE as i64 {
+            for event in watch.next().await.events {
+                assert_eq!(event.kv.unwrap().mod_revision, next);
+                let before = event.prev_kv.unwrap().value;
+                assert!(before.len() == 1 << 20 && before[0] == (next - first) as u8);
+                next += 1;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_ends_watches_that_their_clients_keep() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = start(dir.path()).await;
+    let mut watch = store.watch().await;
+    assert!(watch.create(prefix_watch("w/", 0)).await.created);
+    let ended = async {
+        let end = watch.responses().message().await;
+        assert!(matches!(end, Ok(None)), "{end:?}");
+    };
+    let (stopped, ()) = tokio::join!(store.stop(), ended);
+    stopped.unwrap();
+}

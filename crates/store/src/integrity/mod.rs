@@ -18,13 +18,18 @@ use crate::services::Context;
 /// How often the reports are looked at.
 const INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Reports, compares and refuses for as long as it is polled.
-pub async fn watch(context: &Context) {
-    tokio::join!(report(context), compare(context), refuse(context));
+/// Reports, compares and refuses for as long as it is polled. Returns when this member's state can't be read any more,
+/// with the reason.
+pub async fn watch(context: &Context) -> String {
+    tokio::select! {
+        reason = report(context) => reason,
+        () = compare(context) => "members are not compared any more".into(),
+        () = refuse(context) => "members are not compared any more".into(),
+    }
 }
 
-/// Reports this member's hash after each compaction.
-async fn report(context: &Context) {
+/// Reports this member's hash after each compaction. A member that can't would never be found to differ.
+async fn report(context: &Context) -> String {
     let mut pruned = context.pruned.clone();
     while pruned.changed().await.is_ok() {
         let revision = *pruned.borrow_and_update();
@@ -39,17 +44,15 @@ async fn report(context: &Context) {
             Ok(Ok(hash)) if hash.compacted != revision => continue,
             Ok(Err(Refused::Failure(Failure::Compacted))) => continue,
             Ok(Ok(hash)) => hash.hash,
-            Ok(Err(error)) => {
-                tracing::error!("the content up to revision {revision} can't be hashed: {error}");
-                continue;
-            }
-            Err(_) => return,
+            Ok(Err(error)) => return format!("the content up to revision {revision} can't be hashed: {error}"),
+            Err(error) => return format!("the content up to revision {revision} can't be hashed: {error}"),
         };
         let report = HashReport { member_id: context.node.id(), revision, hash };
         if let Err(error) = context.node.propose(Change::HashReport(report)).await {
             tracing::debug!("the hash of revision {revision} is not reported: {error}");
         }
     }
+    "what compactions left can't be removed: the state can't be read".into()
 }
 
 /// Compares the reports, where this member leads.
@@ -84,10 +87,12 @@ async fn compare(context: &Context) {
     }
 }
 
-/// Ends this member's watches when it is the one that differs. Reads ask for themselves.
+/// Ends this member's watches when it is the one that differs. Reads and new watches ask for themselves.
 async fn refuse(context: &Context) {
-    while !context.is_corrupt() {
+    loop {
+        if context.is_corrupt() {
+            context.hub.clear();
+        }
         tokio::time::sleep(INTERVAL).await;
     }
-    context.hub.close();
 }

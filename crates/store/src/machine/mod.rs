@@ -14,6 +14,7 @@
 //! maps, nothing local to a member. Two machines that took the same commands hold the same bytes.
 //! It is synchronous and knows neither raft nor gRPC.
 
+mod brief;
 pub mod check;
 mod command;
 mod compact;
@@ -39,6 +40,7 @@ use prost::Message;
 use proto::etcdserverpb as etcd;
 use proto::raftsman_store_v1 as pb;
 
+pub use brief::is_brief;
 pub use compact::prune_step;
 pub use disk::{Batch, Disk, DiskError, read};
 pub use failure::Failure;
@@ -152,6 +154,16 @@ impl Shared {
     /// and takes no other lock that is held while this one is asked for.
     pub fn hold(&self) -> RwLockReadGuard<'_, ()> {
         self.whole.read()
+    }
+
+    /// Whether a read would have to wait for nobody, as far as can be told now.
+    pub fn readable(&self) -> bool {
+        self.whole.try_read().is_some() && self.index.try_read().is_some()
+    }
+
+    /// The same of a write.
+    pub fn writable(&self) -> bool {
+        self.whole.try_read().is_some() && self.index.try_write().is_some()
     }
 
     /// How often state and disk were exchanged for others (a snapshot of the leader's).

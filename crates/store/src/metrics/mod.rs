@@ -55,8 +55,6 @@ pub struct Metrics {
     pub leases_revoked: Counter,
     pub leases_renewed: Counter,
     pub leases_expired: Counter,
-    /// Seconds of laying a checkpoint of the state.
-    pub snapshot_save: Histogram,
     rpcs: Family<Rpc, Counter>,
 }
 
@@ -86,7 +84,6 @@ impl Default for Metrics {
             leases_revoked: Counter::default(),
             leases_renewed: Counter::default(),
             leases_expired: Counter::default(),
-            snapshot_save: Histogram::new(exponential_buckets(0.01, 2.0, 14)),
             rpcs: Family::default(),
         }
     }
@@ -117,11 +114,6 @@ impl Metrics {
             "etcd_disk_backend_commit_duration_seconds",
             "Duration of writing one batch to the state database",
             self.backend_commit.clone(),
-        );
-        registry.register(
-            "etcd_disk_backend_snapshot_duration_seconds",
-            "Duration of laying a checkpoint of the state",
-            self.snapshot_save.clone(),
         );
     }
 

@@ -5,7 +5,7 @@
 //!                                                   |
 //!                                                 apply
 //!                                                   v
-//!                                state: worker thread -> machine -> one batch -> events -> watch hub
+//!                                state: worker -> machine -> one batch -> events -> watch hub
 //! ```
 
 mod codec;
@@ -17,12 +17,14 @@ mod node;
 mod pending;
 pub mod restore;
 pub mod state;
+mod threads;
 mod types;
 
 pub use database::sync_dir;
 pub use network::{Identity, Links, MESSAGE_BYTES_MAX};
 pub use node::{Leadership, Membership, Node, NodeConfig, ProposeError, ReadError, Reshape};
 pub use pending::Pending;
+pub use threads::Threads;
 
 #[cfg(test)]
 mod suite_tests;

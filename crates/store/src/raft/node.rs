@@ -233,7 +233,7 @@ impl Node {
             }
             tokio::select! {
                 changed = fault.changed() => if changed.is_err() { return "the log's writer has ended".into() },
-                changed = metrics.changed() => if changed.is_err() { std::future::pending::<()>().await },
+                changed = metrics.changed() => if changed.is_err() { return "raft has ended".into() },
             }
         }
     }

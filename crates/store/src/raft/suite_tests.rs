@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::log::{self, LogStore};
 use super::pending::Pending;
-use super::state::{self, Feed, RocksDisk, SnapshotDir, StateDir, StateMachine};
+use super::state::{self, Feed, Handle, RocksDisk, SnapshotDir, StateDir, StateMachine};
 use super::types::{Entry, LogId, Proposal, TypeConfig, Vote};
 use crate::machine::{Event, Machine};
 
@@ -32,7 +32,7 @@ fn open_machine(dir: &TempDir) -> (StateMachine, Arc<RocksDisk>) {
     let state_dir = StateDir::open(&dir.path().join("state")).unwrap();
     let disk = Arc::new(RocksDisk::open(state_dir).unwrap());
     let machine = Machine::open(disk.clone(), disk.stored().unwrap()).unwrap();
-    let worker = state::start(machine, disk.clone(), Unwatched, Pending::new(1, 0), Default::default()).unwrap();
+    let worker = Handle::new(machine, disk.clone(), Unwatched, Pending::new(1, 0), Default::default());
     let snapshots = SnapshotDir::open(&dir.path().join("snapshots")).unwrap();
     (StateMachine::new(worker, snapshots), disk)
 }

@@ -22,7 +22,7 @@ impl KvService {
         if !request.serializable {
             self.0.read_barrier().await?;
         }
-        self.0.read(move |view| view.range(&request)).await
+        self.0.range(request).await
     }
 
     /// Runs a transaction that only reads without a place in the log.

@@ -186,7 +186,7 @@ impl Drop for GivenUp<'_> {
 /// Reads a range, linearizably, with the revision that it is of.
 pub async fn read(context: &Arc<Context>, request: RangeRequest) -> Result<(i64, Vec<KeyValue>), Status> {
     context.read_barrier().await?;
-    let response = context.read(move |view| view.range(&request)).await?;
+    let response = context.range(request).await?;
     Ok((response.header.map_or(0, |header| header.revision), response.kvs))
 }
 

@@ -21,6 +21,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tower::Service;
 
 use super::{Context, status};
+use crate::machine::Failure;
 use crate::watch::{self, StreamHandle};
 
 /// How long there may be no leader before streams that require one end: three elections.
@@ -65,7 +66,10 @@ impl StreamingService<WatchRequest> for WatchService {
     type Future = std::future::Ready<Result<Response<Responses>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<WatchRequest>>) -> Self::Future {
-        std::future::ready(Ok(Response::new(self.watch(request))))
+        std::future::ready(match self.0.is_corrupt() {
+            true => Err(status::failure(Failure::Corrupt)),
+            false => Ok(Response::new(self.watch(request))),
+        })
     }
 }
 

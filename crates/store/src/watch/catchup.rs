@@ -16,6 +16,8 @@ const FULL_PAUSE: Duration = Duration::from_millis(10);
 const ROUND_WATCHERS: usize = 512;
 /// Records read in one round.
 const ROUND_RECORDS: usize = 10_000;
+/// Responses to one watcher in one round.
+const ROUND_PARTS: usize = 8;
 
 /// Runs until the hub stops.
 pub fn run(shared: &Shared) {
@@ -76,16 +78,21 @@ fn bring_up(shared: &Shared, round: BTreeMap<u64, Watcher>) -> Result<(), DiskEr
         // Pruning may have torn holes into what was just read; the next round tells who is too late.
         return Ok(());
     }
-    let mut state = shared.state.lock();
-    for (number, watcher) in &round {
-        // Canceled in the meantime, or started over under the same number: never; numbers are not used again.
-        if !state.watchers.contains_key(number) {
-            continue;
-        }
+    // Made before the hub is held, since what was before the changes is read from disk.
+    let parts = |watcher: &Watcher| {
         let wanted: Vec<_> = changes.iter().filter(|change| watcher.wants(change)).collect();
-        let responses = watcher.responses(&wanted, &shared.view, visible);
-        if state.send(*number, responses, until) && until >= state.revision {
-            settle(&mut state, *number);
+        let next = if wanted.is_empty() { until + 1 } else { watcher.next };
+        (next, watcher.responses(&wanted, &shared.view, (visible, until), ROUND_PARTS))
+    };
+    let round: Vec<_> = round.iter().map(|(number, watcher)| (*number, parts(watcher))).collect();
+    let mut state = shared.state.lock();
+    for (number, (next, parts)) in round {
+        state.send(number, parts);
+        // Canceled in the meantime, or started over under the same number: never; numbers are not used again.
+        let Some(watcher) = state.watchers.get_mut(&number) else { continue };
+        watcher.next = watcher.next.max(next);
+        if watcher.next > until && until >= state.revision {
+            settle(&mut state, number);
         }
     }
     state.tell_progress();

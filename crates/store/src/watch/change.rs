@@ -37,7 +37,12 @@ impl Change {
         matches!(self.event.record, Record::Delete(_))
     }
 
-    /// Roughly the bytes that it takes in a response.
+    /// Whether the key existed before.
+    pub fn has_previous(&self) -> bool {
+        self.event.previous.is_some()
+    }
+
+    /// Roughly the bytes that it takes in a response, without what was before.
     pub fn size(&self) -> usize {
         let kv = self.event.record.kv();
         kv.key.len() + kv.value.len() + 64

@@ -1,11 +1,13 @@
-//! From the machine's thread to the hub's: bounded, and never waiting.
+//! From the machine's worker to the hub's thread: bounded, and never waiting.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::machine::Event;
+use crate::raft::Threads;
 use crate::raft::state::Feed;
 
 /// Batches that may wait for the hub. Beyond that they are dropped and the hub reads them from disk.
@@ -24,6 +26,8 @@ pub struct HubFeed {
     news: SyncSender<News>,
     compacted: watch::Sender<i64>,
     missed: bool,
+    /// Dropped last: they end when the news do.
+    followers: Threads,
 }
 
 /// The hub's end.
@@ -32,10 +36,16 @@ pub struct NewsReceiver(Receiver<News>);
 /// Connects machine and hub. `compacted` is told of compactions.
 pub fn feed(compacted: watch::Sender<i64>) -> (HubFeed, NewsReceiver) {
     let (news, receiver) = sync_channel(BACKLOG_MAX);
-    (HubFeed { news, compacted, missed: false }, NewsReceiver(receiver))
+    (HubFeed { news, compacted, missed: false, followers: Threads::default() }, NewsReceiver(receiver))
 }
 
 impl HubFeed {
+    /// The feed, whose end waits for `threads`, which follow it.
+    pub fn followed_by(mut self, threads: impl IntoIterator<Item = JoinHandle<()>>) -> Self {
+        threads.into_iter().for_each(|thread| self.followers.add(thread));
+        self
+    }
+
     fn tell(&mut self, news: News, revision: i64) {
         // What follows a gap would tear it open further: the gap must be told first.
         let news = if self.missed { News::Missed { revision } } else { news };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -12,7 +13,7 @@ use tokio::sync::mpsc;
 use super::change::Change;
 use super::feed::{News, NewsReceiver};
 use super::response::Response;
-use super::watcher::{Refusal, Table, Watcher, header};
+use super::watcher::{Part, Refusal, Table, Watcher, header};
 use crate::failpoint::failpoint;
 use crate::machine::{KeyRange, View};
 use crate::raft::state::RocksDisk;
@@ -78,18 +79,20 @@ pub(super) struct Stream {
 pub struct StreamHandle {
     hub: Hub,
     stream: u64,
-    queue: mpsc::Sender<Response>,
+    /// Weak, so that the stream ends when the hub ends it.
+    queue: mpsc::WeakSender<Response>,
 }
 
 impl Hub {
-    /// Starts the hub's two threads.
-    pub fn start(view: View<RocksDisk>, news: NewsReceiver) -> io::Result<Self> {
+    /// Starts the hub's two threads, which end with the news.
+    pub fn start(view: View<RocksDisk>, news: NewsReceiver) -> io::Result<(Self, [JoinHandle<()>; 2])> {
         let state = State { revision: view.shared().visible(), ..Default::default() };
         let hub = Self(Arc::new(Shared { state: Mutex::new(state), view, behind: Condvar::new() }));
         let (run, catch_up) = (hub.clone(), hub.clone());
-        std::thread::Builder::new().name("watch-hub".into()).spawn(move || run.run(&news))?;
-        std::thread::Builder::new().name("watch-catchup".into()).spawn(move || super::catchup::run(&catch_up.0))?;
-        Ok(hub)
+        let thread = |name: &str| thread::Builder::new().name(name.into());
+        let run = thread("watch-hub").spawn(move || run.run(&news))?;
+        let catch_up = thread("watch-catchup").spawn(move || super::catchup::run(&catch_up.0))?;
+        Ok((hub, [run, catch_up]))
     }
 
     /// Opens a stream; its responses come out of the receiver.
@@ -97,15 +100,12 @@ impl Hub {
         let (queue, responses) = mpsc::channel(STREAM_QUEUE_LEN);
         let mut state = self.0.state.lock();
         let stream = state.number();
-        let open = Stream {
-            queue: queue.clone(),
-            watchers: BTreeMap::new(),
-            ended: BTreeSet::new(),
-            next_id: 0,
-            progress: None,
-        };
-        state.streams.insert(stream, open);
-        (StreamHandle { hub: self.clone(), stream, queue }, responses)
+        let handle = StreamHandle { hub: self.clone(), stream, queue: queue.downgrade() };
+        if !state.stopped {
+            let open = Stream { queue, watchers: BTreeMap::new(), ended: BTreeSet::new(), next_id: 0, progress: None };
+            state.streams.insert(stream, open);
+        }
+        (handle, responses)
     }
 
     /// How much is watched.
@@ -126,6 +126,7 @@ impl Hub {
                 Some(News::Changes { events, revision }) => {
                     failpoint!("watch-before-send");
                     let changes: Vec<_> = events.into_iter().map(Change::new).collect();
+                    self.read_previous(&changes);
                     self.0.state.lock().give(&changes, revision, &self.0.view);
                 }
                 Some(News::Missed { revision }) => self.0.state.lock().miss(revision),
@@ -151,11 +152,27 @@ impl Hub {
         self.close();
     }
 
+    /// Reads what was before the changes, for the watches that are to be told it, before anybody has to wait for the hub.
+    fn read_previous(&self, changes: &[Change]) {
+        let wanted: Vec<&Change> = {
+            let state = self.0.state.lock();
+            changes.iter().filter(|change| change.has_previous() && state.wants_previous(change)).collect()
+        };
+        for change in wanted {
+            change.event(&self.0.view, true);
+        }
+    }
+
+    /// Ends all streams. Others can be opened.
+    pub fn clear(&self) {
+        self.0.state.lock().clear();
+    }
+
     /// Ends all streams, and the catch-up thread.
     pub fn close(&self) {
         let mut state = self.0.state.lock();
         state.stopped = true;
-        state.streams.clear();
+        state.clear();
         self.0.behind.notify_one();
     }
 }
@@ -182,8 +199,10 @@ impl State {
         }
         for (number, changes) in wanted {
             let Some(watcher) = self.watchers.get(&number) else { continue };
-            let responses = watcher.responses(&changes, view, revision);
-            if !self.send(number, responses, revision) {
+            let Some(stream) = self.streams.get(&watcher.stream) else { continue };
+            // One more than there is room for shows that there is none for all.
+            let parts = watcher.responses(&changes, view, (revision, revision), stream.queue.capacity() + 1);
+            if parts.len() > stream.queue.capacity() || !self.send(number, parts) {
                 self.fall_behind(number);
             }
         }
@@ -191,21 +210,36 @@ impl State {
         self.tell_progress();
     }
 
-    /// Sends responses that bring a watcher up to `revision`, all or none; false if the stream has no room.
-    pub fn send(&mut self, number: u64, responses: Vec<Response>, revision: i64) -> bool {
+    fn wants_previous(&self, change: &Change) -> bool {
+        let mut wanted = false;
+        self.table.visit(change.key(), |number| {
+            let watcher = self.watchers.get(&number);
+            wanted |= watcher.is_some_and(|watcher| watcher.previous && watcher.synced && watcher.wants(change));
+        });
+        wanted
+    }
+
+    /// Sends as many of a watcher's responses as its stream has room for; false if it has none for some.
+    pub fn send(&mut self, number: u64, parts: Vec<Part>) -> bool {
         let Some(watcher) = self.watchers.get_mut(&number) else { return true };
         let Some(stream) = self.streams.get(&watcher.stream) else { return true };
-        let told = responses.len();
-        let Ok(permits) = stream.queue.try_reserve_many(told) else {
-            return false;
-        };
-        for (permit, response) in permits.zip(responses) {
-            self.sent += response.events.len() as u64;
-            permit.send(response);
+        for part in parts {
+            let events = part.response.events.len() as u64;
+            if stream.queue.try_send(part.response).is_err() {
+                return false;
+            }
+            self.sent += events;
+            watcher.quiet = false;
+            watcher.next = watcher.next.max(part.next);
         }
-        watcher.quiet = watcher.quiet && told == 0;
-        watcher.next = watcher.next.max(revision + 1);
         true
+    }
+
+    /// Ends all streams and their watches.
+    fn clear(&mut self) {
+        let watchers: Vec<_> = self.watchers.keys().copied().collect();
+        watchers.into_iter().for_each(|number| self.remove(number));
+        self.streams.clear();
     }
 
     fn fall_behind(&mut self, number: u64) {
@@ -330,8 +364,12 @@ impl StreamHandle {
             // As etcd: no key means the first one.
             request.key = bytes::Bytes::from_static(&[0]);
         }
-        let Ok(permit) = self.queue.reserve().await else { return };
+        let Some(queue) = self.queue.upgrade() else { return };
+        let Ok(permit) = queue.reserve().await else { return };
         let mut state = self.hub.0.state.lock();
+        if !state.streams.contains_key(&self.stream) {
+            return;
+        }
         let visible = self.hub.0.view.shared().visible();
         let mut response = WatchResponse { header: header(visible), created: true, ..Default::default() };
         match state.create(self.stream, request, visible) {
@@ -350,7 +388,8 @@ impl StreamHandle {
 
     /// Ends a watch and answers; an unknown id is passed over in silence.
     pub async fn cancel(&self, id: i64) {
-        let Ok(permit) = self.queue.reserve().await else { return };
+        let Some(queue) = self.queue.upgrade() else { return };
+        let Ok(permit) = queue.reserve().await else { return };
         let mut state = self.hub.0.state.lock();
         let Some(stream) = state.streams.get_mut(&self.stream) else { return };
         let number = stream.watchers.get(&id).copied();

@@ -1,7 +1,7 @@
 //! Watches: every change of the keys that a client asked for, in order, once, whole revisions at a time.
 //!
 //! ```text
-//!  machine thread --feed (never blocks)--> hub thread --> synced watchers' streams
+//!  machine worker --feed (never blocks)--> hub thread --> synced watchers' streams
 //!                                             | a full stream: its watcher falls behind
 //!                                             v
 //!                    catch-up thread: reads the history from disk --> streams; level again: synced

@@ -36,6 +36,12 @@ impl Refusal {
     }
 }
 
+/// A response to a watch, and the first revision that it has not been given with it.
+pub struct Part {
+    pub response: Response,
+    pub next: i64,
+}
+
 /// A watch.
 #[derive(Debug, Clone)]
 pub struct Watcher {
@@ -83,14 +89,25 @@ impl Watcher {
         change.revision() >= self.next && !filtered && KeyRange::new(&self.key, &self.range_end).contains(change.key())
     }
 
-    /// Responses that give it `changes`, all wanted; where they are many, split between revisions.
-    pub fn responses(&self, changes: &[&Change], view: &View<RocksDisk>, revision: i64) -> Vec<Response> {
-        let mut responses = Vec::with_capacity(1);
+    /// Responses that give it `changes`, all wanted and all of those up to revision `until`; where they are many, split
+    /// between revisions. At most `parts_max` of them are made, and the rest is left out.
+    pub fn responses(
+        &self,
+        changes: &[&Change],
+        view: &View<RocksDisk>,
+        (revision, until): (i64, i64),
+        parts_max: usize,
+    ) -> Vec<Part> {
+        let mut parts = Vec::with_capacity(1);
         let mut current = self.empty(revision);
         let (mut bytes, mut last) = (0, 0);
         for change in changes {
             if bytes >= RESPONSE_BYTES && change.revision() != last {
-                responses.push(std::mem::replace(&mut current, self.empty(revision)));
+                let response = std::mem::replace(&mut current, self.empty(revision));
+                parts.push(Part { response, next: change.revision() });
+                if parts.len() >= parts_max {
+                    return parts;
+                }
                 bytes = 0;
             }
             let event = change.event(view, self.previous);
@@ -99,9 +116,9 @@ impl Watcher {
             current.events.push(event);
         }
         if !current.events.is_empty() {
-            responses.push(current);
+            parts.push(Part { response: current, next: until + 1 });
         }
-        responses
+        parts
     }
 
     /// A response without events.

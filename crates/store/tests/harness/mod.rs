@@ -123,6 +123,10 @@ impl Watch {
         self.requests.send(WatchRequest { request_union: Some(request) }).await.expect("the stream is open");
     }
 
+    pub fn responses(&mut self) -> &mut Streaming<WatchResponse> {
+        &mut self.responses
+    }
+
     pub async fn next(&mut self) -> WatchResponse {
         let next = tokio::time::timeout(std::time::Duration::from_secs(10), self.responses.message());
         next.await.expect("an answer in time").expect("no error").expect("the stream goes on")

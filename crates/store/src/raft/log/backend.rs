@@ -30,7 +30,7 @@ pub enum Write {
     /// The vote.
     Vote(Vote),
     /// How far the log is committed.
-    Committed(Option<LogId>),
+    Committed(LogId),
     /// Entries from this index on are gone.
     TruncateFrom(u64),
     /// Entries from the index up to the id are gone for good.
@@ -154,8 +154,7 @@ impl Backend for RocksLog {
                     }
                 }
                 Write::Vote(vote) => batch.put(keys::VOTE, seal(&codec::vote(vote).encode_to_vec())),
-                Write::Committed(Some(id)) => batch.put(keys::COMMITTED, seal(&codec::log_id(id).encode_to_vec())),
-                Write::Committed(None) => batch.delete(keys::COMMITTED),
+                Write::Committed(id) => batch.put(keys::COMMITTED, seal(&codec::log_id(id).encode_to_vec())),
                 Write::TruncateFrom(index) => batch.delete_range(&keys::entry(*index)[..], keys::ENTRIES_END),
                 Write::Purge(from, id) => {
                     batch.delete_range(keys::entry(*from), keys::entry(id.index + 1));

@@ -85,7 +85,7 @@ impl Backend for Memory {
                     content.entries.extend(entries.iter().map(|entry| (entry.log_id.index, entry.clone())));
                 }
                 Write::Vote(vote) => content.marks.vote = Some(*vote),
-                Write::Committed(id) => content.marks.committed = *id,
+                Write::Committed(id) => content.marks.committed = Some(*id),
                 Write::TruncateFrom(index) => drop(content.entries.split_off(index)),
                 Write::Purge(_, id) => {
                     content.entries = content.entries.split_off(&(id.index + 1));

@@ -59,7 +59,7 @@ pub fn open(path: &Path, metrics: &Metrics) -> Result<LogStore, OpenError> {
 /// Makes the log of a member that begins after `purged`.
 pub fn found(path: &Path, vote: Vote, purged: LogId) -> Result<(), OpenError> {
     let backend = RocksLog::open(path)?;
-    backend.write(&[Write::Vote(vote), Write::Purge(purged.index, purged), Write::Committed(Some(purged))])?;
+    backend.write(&[Write::Vote(vote), Write::Purge(purged.index, purged), Write::Committed(purged)])?;
     Ok(backend.sync()?)
 }
 

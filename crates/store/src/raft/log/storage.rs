@@ -16,6 +16,7 @@ use super::backend::{Backend, Marks, Write};
 use super::tail::Tail;
 use super::writer::{self, Done, Fault, Task};
 use crate::metrics::Metrics;
+use crate::raft::Threads;
 use crate::raft::codec;
 use crate::raft::types::{Entry, LogId, TypeConfig, Vote};
 
@@ -29,6 +30,8 @@ pub struct LogStore {
     /// Room in the queue, in KiB.
     room: Arc<Semaphore>,
     fault: Fault,
+    /// Ends with the queue.
+    _writer: Threads,
 }
 
 /// Reads the log beside its writer.
@@ -49,9 +52,9 @@ impl LogStore {
         let tail = Arc::new(Mutex::new(Tail::new(marks, last)));
         let (queue, tasks) = mpsc::channel(writer::QUEUE_LEN);
         let fault = watch::Sender::new(None);
-        writer::start(backend.clone(), tail.clone(), tasks, fault.clone(), metrics)?;
+        let writer = writer::start(backend.clone(), tail.clone(), tasks, fault.clone(), metrics)?;
         let room = Arc::new(Semaphore::new(writer::QUEUE_KIB as usize));
-        Ok(Self { reader: LogReader { backend, tail }, queue, room, fault })
+        Ok(Self { reader: LogReader { backend, tail }, queue, room, fault, _writer: [writer].into() })
     }
 
     /// Becomes the text of the first failure of the disk.
@@ -197,7 +200,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
         self.reader.tail.lock().marks.committed = committed;
-        self.submit(Write::Committed(committed), Done::Nobody).await
+        Ok(())
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {

@@ -24,6 +24,8 @@ pub struct Tail {
     bytes: usize,
     /// Entries below this index are on disk.
     durable_next: u64,
+    /// The commit mark that is on disk.
+    noted: Option<LogId>,
 }
 
 impl Tail {
@@ -31,7 +33,8 @@ impl Tail {
     pub fn new(marks: Marks, last: Option<LogId>) -> Self {
         let next = last.map_or(0, |id| id.index + 1);
         let begin = marks.purged.map_or(0, |id| id.index + 1);
-        Self { last, marks, begin, first: next, durable_next: next, ..Default::default() }
+        let noted = marks.committed;
+        Self { last, marks, begin, first: next, durable_next: next, noted, ..Default::default() }
     }
 
     /// Index after the last entry.
@@ -100,6 +103,15 @@ impl Tail {
         {
             self.pop(true);
         }
+    }
+
+    /// The commit mark if it is not on disk yet and everything up to it is, or is written along with it: `next` is the
+    /// index after what is being appended. The caller notes it.
+    pub fn unnoted_commit(&mut self, next: Option<u64>) -> Option<LogId> {
+        let next = next.unwrap_or(0).max(self.durable_next);
+        let mark = self.marks.committed.filter(|id| id.index < next && self.noted != Some(*id))?;
+        self.noted = Some(mark);
+        Some(mark)
     }
 
     fn pop(&mut self, front: bool) {

@@ -35,8 +35,6 @@ pub enum Done {
     Callback(IOFlushed<TypeConfig>),
     /// A caller that waits.
     Waiter(oneshot::Sender<io::Result<()>>),
-    /// Nobody; it need not even be synced by itself.
-    Nobody,
 }
 
 impl Done {
@@ -45,7 +43,6 @@ impl Done {
             Self::Callback(callback) => callback.io_completed(result),
             // A waiter that has gone away is a caller that was cancelled.
             Self::Waiter(waiter) => drop(waiter.send(result)),
-            Self::Nobody => {}
         }
     }
 }
@@ -75,21 +72,30 @@ fn run(backend: &dyn Backend, tail: &Mutex<Tail>, mut queue: mpsc::Receiver<Task
         }
         write(backend, tail, std::mem::take(&mut tasks), fault, metrics);
     }
+    let committed = tail.lock().unnoted_commit(None);
+    if let Some(committed) = committed
+        && fault.borrow().is_none()
+        && let Err(error) = backend.write(&[Write::Committed(committed)])
+    {
+        tracing::warn!("how far the raft log is committed could not be noted: {error}");
+    }
 }
 
 /// Writes the tasks as one unit and tells everybody.
 fn write(backend: &dyn Backend, tail: &Mutex<Tail>, tasks: Vec<Task>, fault: &Fault, metrics: &Metrics) {
     let latched = fault.borrow().clone();
-    let sync = tasks.iter().any(|task| !matches!(task.done, Done::Nobody));
     let (mut writes, mut done, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
     for task in tasks {
         writes.push(task.write);
         done.push(task.done);
         rooms.push(task.room);
     }
+    // How far the log is committed is only a hint about what may be applied at the next start: it goes along with
+    // what must be written anyway.
+    writes.extend(tail.lock().unnoted_commit(last_appended(&writes)).map(Write::Committed));
     let result = match latched {
         Some(text) => Err(text),
-        None => commit(backend, &writes, sync, metrics).map_err(|error| error.to_string()),
+        None => commit(backend, &writes, metrics).map_err(|error| error.to_string()),
     };
     match &result {
         Ok(()) => {
@@ -114,7 +120,7 @@ fn write(backend: &dyn Backend, tail: &Mutex<Tail>, tasks: Vec<Task>, fault: &Fa
     }
 }
 
-fn commit(backend: &dyn Backend, writes: &[Write], sync: bool, metrics: &Metrics) -> io::Result<()> {
+fn commit(backend: &dyn Backend, writes: &[Write], metrics: &Metrics) -> io::Result<()> {
     let begun = Instant::now();
     failpoint!("log-before-write");
     if writes.iter().any(|write| matches!(write, Write::Purge(..))) {
@@ -124,10 +130,6 @@ fn commit(backend: &dyn Backend, writes: &[Write], sync: bool, metrics: &Metrics
     failpoint!("log-before-sync");
     if writes.iter().any(|write| matches!(write, Write::Vote(_))) {
         failpoint!("vote-before-sync");
-    }
-    // The commit mark may be lost: it is only a hint about what may be applied at the next start.
-    if !sync {
-        return Ok(());
     }
     backend.sync()?;
     failpoint!("log-after-sync");

@@ -7,6 +7,7 @@ use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
 use super::*;
 use crate::raft::log::LogStore;
 use crate::raft::log::backend::Marks;
+use crate::raft::log::memory::Memory;
 use crate::raft::types::{Entry, LogId, Vote};
 use openraft::entry::RaftEntry;
 use openraft::type_config::TypeConfigExt;
@@ -81,6 +82,29 @@ async fn one_sync_serves_many_and_callbacks_come_in_order() {
     // The last is durable, so are all before it.
     assert!(waiting.iter_mut().all(|flushed| matches!(flushed.try_recv(), Ok(Ok(())))));
     assert!(disk.syncs.load(Ordering::SeqCst) <= 5);
+}
+
+#[tokio::test]
+async fn the_commit_mark_goes_along_with_entries_and_never_before_them() {
+    let disk = Arc::new(Memory::default());
+    let mut log = disk.open();
+    let mark = |index: u64| Some(LogId::new_term_index(1, index));
+    log.blocking_append([entry(0), entry(1)]).await.unwrap();
+    log.save_committed(mark(1)).await.unwrap();
+    assert_eq!(log.read_committed().await.unwrap(), mark(1));
+    assert_eq!(disk.marks().unwrap().committed, None);
+    log.blocking_append([entry(2)]).await.unwrap();
+    assert_eq!(disk.marks().unwrap().committed, mark(1));
+    // Committed by the others, while it is not here yet.
+    log.save_committed(mark(4)).await.unwrap();
+    log.blocking_append([entry(3)]).await.unwrap();
+    assert_eq!(disk.marks().unwrap().committed, mark(1));
+    log.blocking_append([entry(4)]).await.unwrap();
+    assert_eq!(disk.marks().unwrap().committed, mark(4));
+    log.blocking_append([entry(5)]).await.unwrap();
+    log.save_committed(mark(5)).await.unwrap();
+    drop(log);
+    assert_eq!(disk.marks().unwrap().committed, mark(5));
 }
 
 #[tokio::test]

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use prost::Message;
 use proto::raftsman_store_v1 as pb;
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{DB, Direction, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{DB, Direction, IteratorMode, Options, ReadOptions, ReadTier, WriteBatch, WriteOptions};
 
 use super::StateDir;
 use crate::keys::state as keys;
 use crate::machine::{Batch, Disk, DiskError, Revision, Stored};
+use crate::raft::Threads;
 use crate::raft::database::{self, io_error, sync_dir};
 use crate::raft::log::OpenError;
 use crate::raft::mark::Mark;
@@ -28,6 +29,8 @@ pub struct RocksDisk {
     dir: StateDir,
     db: RwLock<Arc<DB>>,
     flushed: Arc<Mark>,
+    /// They remove databases that were replaced.
+    removals: Mutex<Threads>,
 }
 
 /// Beside the databases: the index of the last entry that was flushed.
@@ -57,7 +60,7 @@ impl RocksDisk {
         let current = dir.current()?;
         let (flushed, noted) = Mark::open(&dir.root().join(FLUSHED))?;
         let db = database::open(options(), &current, noted == 0)?;
-        let disk = Self { dir, db: RwLock::new(Arc::new(db)), flushed: Arc::new(flushed) };
+        let disk = Self { dir, db: RwLock::new(Arc::new(db)), flushed: Arc::new(flushed), removals: Mutex::default() };
         let found = disk.applied()?;
         if found < noted {
             return Err(OpenError::Damaged(format!(
@@ -73,7 +76,7 @@ impl RocksDisk {
         let current = dir.current()?;
         let (flushed, _) = Mark::open(&dir.root().join(FLUSHED))?;
         let db = database::open(options(), &current, false)?;
-        Ok(Self { dir, db: RwLock::new(Arc::new(db)), flushed: Arc::new(flushed) })
+        Ok(Self { dir, db: RwLock::new(Arc::new(db)), flushed: Arc::new(flushed), removals: Mutex::default() })
     }
 
     /// Index of the last entry that the state has.
@@ -123,6 +126,13 @@ impl RocksDisk {
         Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_be_bytes))
     }
 
+    /// The record at `revision` if it is in memory; an error where the disk would have to be read.
+    pub fn cached_record(&self, revision: Revision) -> Result<Option<Bytes>, DiskError> {
+        let mut options = ReadOptions::default();
+        options.set_read_tier(ReadTier::BlockCache);
+        Ok(self.db().get_opt(keys::record(revision), &options).map_err(disk_error)?.map(Bytes::from))
+    }
+
     /// Writes a batch of the machine.
     pub fn write(&self, batch: &Batch) -> Result<(), DiskError> {
         let mut writes = WriteBatch::default();
@@ -161,7 +171,12 @@ impl RocksDisk {
         let next = self.dir.next()?;
         link_or_copy(from, &next)?;
         let db = database::open(options(), &next, false).map_err(io_error)?;
-        Ok(Self { dir: self.dir.clone(), db: RwLock::new(Arc::new(db)), flushed: self.flushed.clone() })
+        Ok(Self {
+            dir: self.dir.clone(),
+            db: RwLock::new(Arc::new(db)),
+            flushed: self.flushed.clone(),
+            removals: Mutex::default(),
+        })
     }
 
     /// Puts the database that `beside` opened in the place of the present one; durable when it returns.
@@ -174,7 +189,8 @@ impl RocksDisk {
         self.flushed.note(applied)?;
         let replaced = std::mem::replace(&mut *self.db.write(), fresh);
         // Whoever still reads the old database (a checkpoint being built) must find its files.
-        std::thread::Builder::new().name("old-state".into()).spawn(move || remove(replaced, &old))?;
+        let removal = std::thread::Builder::new().name("old-state".into()).spawn(move || remove(replaced, &old))?;
+        self.removals.lock().add(removal);
         Ok(())
     }
 

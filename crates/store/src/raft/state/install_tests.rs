@@ -14,12 +14,13 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::machine::{Event, Machine, Shared, View};
+use crate::raft::Threads;
 use crate::raft::pending::Pending;
 use crate::raft::types::{Entry, LogId, Proposal};
 
 const KEYS: u64 = 100;
 
-struct Compactions(watch::Sender<i64>);
+struct Compactions(watch::Sender<i64>, #[expect(dead_code, reason = "waited for at the end")] Threads);
 
 impl Feed for Compactions {
     fn applied(&mut self, _: Vec<Event>, _: i64, compacted: i64) {
@@ -46,9 +47,14 @@ fn open() -> Store {
     let machine = Machine::open(disk.clone(), disk.stored().unwrap()).unwrap();
     let shared = machine.shared().clone();
     let (compactions, compacted) = watch::channel(0);
-    let pruned = Pruner::start(shared.clone(), disk.clone(), compacted).unwrap();
-    let worker =
-        start(machine, disk.clone(), Compactions(compactions), Pending::new(1, 0), Default::default()).unwrap();
+    let (pruned, pruner) = Pruner::start(shared.clone(), disk.clone(), compacted).unwrap();
+    let worker = Handle::new(
+        machine,
+        disk.clone(),
+        Compactions(compactions, [pruner].into()),
+        Pending::new(1, 0),
+        Default::default(),
+    );
     let snapshots = SnapshotDir::open(&dir.path().join("snapshots")).unwrap();
     Store { machine: StateMachine::new(worker, snapshots.clone()), disk, shared, pruned, snapshots, _dir: dir }
 }

@@ -1,22 +1,26 @@
-//! The thread that owns the machine: takes committed entries, writes one batch for all of them, then answers and
-//! hands the changes on to the watch hub.
+//! The one place where the machine is touched: takes committed entries, writes one batch for all of them, then answers
+//! and hands the changes on to the watch hub.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::time::Instant;
 
 use openraft::EntryPayload;
-use tokio::sync::oneshot;
+use parking_lot::Mutex;
 
 use super::RocksDisk;
 use crate::failpoint::failpoint;
-use crate::machine::{DiskError, Event, Loaded, Machine, Outcome, Reply};
+use crate::machine::{self, DiskError, Event, Loaded, Machine, Outcome, Reply};
 use crate::metrics::Metrics;
 use crate::raft::codec;
 use crate::raft::pending::Pending;
 use crate::raft::types::{Answer, Entry, Responder, StoredMembership};
 use proto::raftsman_store_v1 as pb;
+
+/// Most entries, and bytes of them, that are applied on the caller's thread: they go into memory in less time than
+/// another thread takes to wake up.
+const BRIEF_ENTRIES: usize = 8;
+const BRIEF_BYTES: usize = 16 << 10;
 
 /// What the worker tells the watch hub; must not block.
 pub trait Feed: Send + 'static {
@@ -27,68 +31,79 @@ pub trait Feed: Send + 'static {
     fn replaced(&mut self, revision: i64, compacted: i64);
 }
 
-/// What the worker is asked to do.
-enum Job {
-    Apply(Vec<(Entry, Option<Responder>)>, oneshot::Sender<Result<(), DiskError>>),
-    Applied(oneshot::Sender<pb::Progress>),
-    Replace(Box<(RocksDisk, Loaded)>, oneshot::Sender<io::Result<()>>),
-}
-
-/// The way to the worker; it ends when all handles are gone.
+/// The way to the worker.
 #[derive(Clone)]
 pub struct Handle {
-    jobs: mpsc::Sender<Job>,
+    worker: Arc<Mutex<Worker>>,
     disk: Arc<RocksDisk>,
 }
 
-/// Starts the worker with its machine. Proposals that wait are answered from `pending`.
-pub fn start(
-    machine: Machine<RocksDisk>,
-    disk: Arc<RocksDisk>,
-    feed: impl Feed,
-    pending: Arc<Pending>,
-    metrics: Metrics,
-) -> io::Result<Handle> {
-    let (jobs, queue) = mpsc::channel();
-    let worker = Worker { machine, disk: disk.clone(), feed, pending, metrics };
-    std::thread::Builder::new().name("machine".into()).spawn(move || worker.run(&queue))?;
-    Ok(Handle { jobs, disk })
-}
+type Committed = Vec<(Entry, Option<Responder>)>;
 
 impl Handle {
+    /// The worker with its machine. Proposals that wait are answered from `pending`.
+    pub fn new(
+        machine: Machine<RocksDisk>,
+        disk: Arc<RocksDisk>,
+        feed: impl Feed,
+        pending: Arc<Pending>,
+        metrics: Metrics,
+    ) -> Self {
+        let worker = Worker { machine, disk: disk.clone(), feed: Box::new(feed), pending, metrics };
+        Self { worker: Arc::new(Mutex::new(worker)), disk }
+    }
+
     /// The database.
     pub fn disk(&self) -> &Arc<RocksDisk> {
         &self.disk
     }
 
     /// Applies committed entries; their responders are answered.
-    pub async fn apply(&self, entries: Vec<(Entry, Option<Responder>)>) -> io::Result<()> {
-        self.ask(|done| Job::Apply(entries, done)).await?.map_err(io::Error::other)
+    pub async fn apply(&self, entries: Committed) -> io::Result<()> {
+        let applied = if is_brief(&entries)
+            && let Some(mut worker) = self.worker.try_lock()
+            && worker.machine.shared().writable()
+        {
+            worker.apply(entries)
+        } else {
+            self.beside(|worker| worker.apply(entries)).await?
+        };
+        applied.map_err(io::Error::other)
     }
 
     /// Where the machine stands.
     pub async fn progress(&self) -> io::Result<pb::Progress> {
-        self.ask(Job::Applied).await
+        self.beside(|worker| *worker.machine.progress()).await
     }
 
     /// Makes the machine start over from another database, which takes the place of the present one, and what was
     /// loaded from it.
     pub async fn replace(&self, fresh: RocksDisk, loaded: Loaded) -> io::Result<()> {
-        self.ask(|done| Job::Replace(Box::new((fresh, loaded)), done)).await?
+        self.beside(|worker| worker.replace(fresh, loaded)).await?
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> io::Result<T> {
-        let (done, answer) = oneshot::channel();
-        let gone = || io::Error::other("the machine's thread has ended");
-        self.jobs.send(job(done)).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())
+    /// Works where the runtime's threads are not held up.
+    async fn beside<T: Send + 'static>(&self, work: impl FnOnce(&mut Worker) -> T + Send + 'static) -> io::Result<T> {
+        let worker = self.worker.clone();
+        tokio::task::spawn_blocking(move || work(&mut worker.lock())).await.map_err(io::Error::other)
     }
 }
 
-struct Worker<F> {
+/// Whether entries are applied in next to no time: few and small ones.
+fn is_brief(entries: &Committed) -> bool {
+    let brief = |entry: &Entry| match &entry.payload {
+        EntryPayload::Normal(proposal) => machine::is_brief(&proposal.0),
+        EntryPayload::Blank | EntryPayload::Membership(_) => true,
+    };
+    entries.len() <= BRIEF_ENTRIES
+        && entries.iter().all(|(entry, _)| brief(entry))
+        && entries.iter().map(|(entry, _)| codec::entry_size(entry)).sum::<usize>() <= BRIEF_BYTES
+}
+
+struct Worker {
     machine: Machine<RocksDisk>,
     disk: Arc<RocksDisk>,
-    feed: F,
+    feed: Box<dyn Feed>,
     pending: Arc<Pending>,
     metrics: Metrics,
 }
@@ -99,19 +114,8 @@ enum Waiter {
     Number(u64),
 }
 
-impl<F: Feed> Worker<F> {
-    fn run(mut self, queue: &mpsc::Receiver<Job>) {
-        while let Ok(job) = queue.recv() {
-            // An asker that has gone away needs no answer.
-            match job {
-                Job::Apply(entries, done) => drop(done.send(self.apply(entries))),
-                Job::Applied(done) => drop(done.send(*self.machine.progress())),
-                Job::Replace(state, done) => drop(done.send(self.replace(state.0, state.1))),
-            }
-        }
-    }
-
-    fn apply(&mut self, entries: Vec<(Entry, Option<Responder>)>) -> Result<(), DiskError> {
+impl Worker {
+    fn apply(&mut self, entries: Committed) -> Result<(), DiskError> {
         let begun = Instant::now();
         let mut answers = Vec::with_capacity(entries.len());
         let mut events = Vec::new();

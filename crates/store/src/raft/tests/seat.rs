@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::listener;
 use crate::machine::{Event, Machine, View};
 use crate::raft::log::memory::Memory;
-use crate::raft::state::{self, Feed, RocksDisk, SnapshotDir, StateDir};
+use crate::raft::state::{Feed, Handle, RocksDisk, SnapshotDir, StateDir};
 use crate::raft::{Identity, Links, Membership, Node, NodeConfig, Pending, ProposeError};
 
 /// How long anything may take on a busy machine.
@@ -187,7 +187,7 @@ impl Seat {
         let machine = Machine::open(disk.clone(), disk.stored().unwrap()).unwrap();
         let view = View::new(machine.shared().clone(), disk.clone());
         let pending = Pending::new(self.id, rand::random());
-        let worker = state::start(machine, disk, Unwatched, pending.clone(), Default::default()).unwrap();
+        let worker = Handle::new(machine, disk, Unwatched, pending.clone(), Default::default());
         let via = self.ways.iter().map(|(url, way)| (url.clone(), way.url.clone())).collect();
         let config = NodeConfig {
             identity: Arc::new(Identity::new(self.id, GROUP, Box::new(|_| Ok(())))),
