@@ -1,10 +1,12 @@
 //! Backups: files that `Maintenance.Snapshot` gave away. Checked here, and made a member's directory again.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::marker::{self, Marker};
+use crate::raft;
+use crate::raft::log::OpenError;
 use crate::raft::restore::{self, Member};
 use crate::raft::state::archive;
 
@@ -51,6 +53,23 @@ pub enum BackupError {
         .0.display()
     )]
     Used(PathBuf),
+    /// The directory holds no member.
+    #[error("{} is no store's directory: it has no log and state", .0.display())]
+    NoMember(PathBuf),
+    /// A process uses the directory.
+    #[error("the member of {} runs; save from it by --endpoints, or stop it", .0.display())]
+    Running(PathBuf),
+    /// What the directory holds is damaged.
+    #[error("{} is damaged: {reason}", path.display())]
+    DamagedMember {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The backup can't be written.
+    #[error("the snapshot can't be written: {0}")]
+    Unsaved(io::Error),
     /// The directory can't be written.
     #[error("data directory {}: {source}", path.display())]
     Unwritable {
@@ -75,6 +94,26 @@ pub struct NewMember {
 /// Compares every byte of the backup `path` with its checksums.
 pub fn verify(path: &Path) -> Result<Info, BackupError> {
     archive::read(path, |_, _, _| Ok(())).map(|manifest| info(&manifest)).map_err(|error| refuse(path, error))
+}
+
+/// Makes the backup `to` of the store directory `dir`, whose member does not run: with everything in its log, so also
+/// with writes that the group had not acknowledged yet. The directory stays as it is.
+pub async fn salvage(dir: &Path, to: &mut fs::File) -> Result<(), BackupError> {
+    let unwritable = |source| BackupError::Unwritable { path: dir.to_owned(), source };
+    if !dir.join("log").exists() || !dir.join("state").exists() {
+        return Err(BackupError::NoMember(dir.to_owned()));
+    }
+    let mut written = Ok(());
+    let salvaged = raft::salvage(dir, |part, _| {
+        written = to.write_all(&part);
+        written.is_ok()
+    });
+    match salvaged.await {
+        Ok(()) => written.and_then(|()| to.sync_all()).map_err(BackupError::Unsaved),
+        Err(OpenError::Locked) => Err(BackupError::Running(dir.to_owned())),
+        Err(OpenError::Damaged(reason)) => Err(BackupError::DamagedMember { path: dir.to_owned(), reason }),
+        Err(OpenError::Io(source)) => Err(unwritable(source)),
+    }
 }
 
 /// Makes the store's directory `dir` out of the backup `from`: a group of its own, of one member, with everything

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use proto::etcdserverpb::{LeaseCheckpoint, LeaseCheckpointRequest};
+use proto::etcdserverpb::{AlarmType, LeaseCheckpoint, LeaseCheckpointRequest};
 use proto::raftsman_store_v1::LeaseRevoke;
 use proto::raftsman_store_v1::command::Change;
 use tokio::time::Instant;
@@ -129,6 +129,7 @@ impl LeaseClock {
             let led = (leader == Some(node.id())).then_some(now);
             if self.count_in(node, led).await
                 && let Some(term) = led
+                && !self.shared.group.read().alarmed(AlarmType::Corrupt)
             {
                 self.propose(node, term, self.tick(Instant::now())).await;
             }

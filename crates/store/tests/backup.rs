@@ -60,6 +60,36 @@ fn member(name: &str) -> NewMember {
     NewMember { name: name.into(), peer_urls: Vec::new(), ids: (11, 12) }
 }
 
+/// Where the majority is lost, the directory of a member that is left is all there is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_members_directory_can_be_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, copy, file) = (dir.path().join("old"), dir.path().join("copy"), dir.path().join("saved.snap"));
+    let store = start(&old).await;
+    fill(&store).await;
+    let before = everything(&store).await;
+    let mut to = fs::File::create(&file).unwrap();
+    let running = backup::salvage(&old, &mut to).await.unwrap_err().to_string();
+    assert!(running.contains("runs; save from it by --endpoints, or stop it"), "{running}");
+    // As kill -9 leaves it: what was written is in the log only.
+    assert!(std::process::Command::new("cp").arg("-a").args([&old, &copy]).status().unwrap().success());
+    store.stop().await.unwrap();
+    let state = || std::process::Command::new("find").arg(copy.join("state")).output().unwrap().stdout;
+    let held = state();
+    let mut to = fs::File::create(&file).unwrap();
+    backup::salvage(&copy, &mut to).await.unwrap();
+    assert_eq!(state(), held, "the state stays as it is");
+    assert_eq!(backup::verify(&file).unwrap().revision, 302);
+    let restored = dir.path().join("new/store");
+    fs::create_dir(dir.path().join("new")).unwrap();
+    backup::restore(&file, &restored, &member("a")).unwrap();
+    let store = try_start(&restored, "a").await.unwrap();
+    assert_eq!(everything(&store).await, before);
+    store.stop().await.unwrap();
+    let none = backup::salvage(dir.path(), &mut to).await.unwrap_err().to_string();
+    assert!(none.contains("is no store's directory"), "{none}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_becomes_a_group_of_its_own() {
     let dir = tempfile::tempdir().unwrap();

@@ -16,6 +16,7 @@ mod network;
 mod node;
 mod pending;
 pub mod restore;
+mod salvage;
 pub mod state;
 mod threads;
 mod types;
@@ -24,6 +25,7 @@ pub use database::sync_dir;
 pub use network::{Identity, Links, MESSAGE_BYTES_MAX};
 pub use node::{Leadership, Membership, Node, NodeConfig, ProposeError, ReadError, Reshape};
 pub use pending::Pending;
+pub use salvage::salvage;
 pub use threads::Threads;
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openraft::metrics::RaftServerMetrics;
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::Fatal;
 use proto::raftsman_store_v1 as pb;
 use tokio::sync::watch;
 
@@ -206,7 +206,7 @@ impl Node {
         let metrics = self.reach.raft.metrics();
         let metrics = metrics.borrow_watched();
         Status {
-            leadership: leadership(&metrics),
+            leadership: Leadership { term: metrics.current_term, leader: metrics.current_leader },
             last_index: metrics.last_log_index.unwrap_or(0),
             applied_index: metrics.last_applied.map_or(0, |id| id.index),
             learner: metrics.state.is_learner(),
@@ -221,21 +221,18 @@ impl Node {
     /// Returns when this member can't go on, with the reason.
     pub async fn failed(&self) -> String {
         let mut fault = self.fault.clone();
-        let mut metrics = self.reach.raft.metrics();
-        loop {
-            if let Some(text) = fault.borrow_and_update().clone() {
-                return format!("the raft log can't be written: {text}");
-            }
-            if let Err(error) = &metrics.borrow_and_update().running_state
-                && !matches!(error, Fatal::Stopped)
-            {
-                return error.to_string();
-            }
-            tokio::select! {
-                changed = fault.changed() => if changed.is_err() { return "the log's writer has ended".into() },
-                changed = metrics.changed() => if changed.is_err() { return "raft has ended".into() },
-            }
+        let mut server = self.reach.raft.server_metrics();
+        tokio::select! {
+            // Ends with the log's writer, which ends with raft.
+            broken = fault.wait_for(Option::is_some) => drop(broken),
+            () = async { while server.changed().await.is_ok() {} } => {}
         }
+        if let Some(text) = &*self.fault.borrow() {
+            return format!("the raft log can't be written: {text}");
+        }
+        let metrics = self.reach.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.running_state.as_ref().err().map_or_else(|| "raft has ended".into(), ToString::to_string)
     }
 
     /// Hands leadership to another member; answers whether that one leads in time.
@@ -280,9 +277,10 @@ impl Node {
     }
 }
 
-/// Follows raft's metrics for term and leader, and where members are, for as long as raft runs.
+/// Follows raft's metrics for term and leader, and where members are, for as long as raft runs. Those of the server change
+/// with these only, while the others change with each entry, several times.
 fn follow(raft: &Raft<TypeConfig, StateMachine>, links: Arc<Links>) -> watch::Receiver<Leadership> {
-    let mut metrics = raft.metrics();
+    let mut metrics = raft.server_metrics();
     let (changes, follow) = watch::channel(leadership(&metrics.borrow_watched()));
     tokio::spawn(async move {
         let mut seen = None;
@@ -301,6 +299,9 @@ fn follow(raft: &Raft<TypeConfig, StateMachine>, links: Arc<Links>) -> watch::Re
     follow
 }
 
-fn leadership(metrics: &openraft::RaftMetrics<TypeConfig>) -> Leadership {
-    Leadership { term: metrics.current_term, leader: metrics.current_leader }
+/// Term and leader that belong together: the vote is the last one on disk, and may be older than the leader.
+fn leadership(metrics: &RaftServerMetrics<TypeConfig>) -> Leadership {
+    let vote = metrics.vote;
+    let voted = |leader: &u64| vote.committed && vote.leader_id.voted_for == *leader;
+    Leadership { term: vote.leader_id.term, leader: metrics.current_leader.filter(voted) }
 }

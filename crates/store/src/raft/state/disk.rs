@@ -269,7 +269,7 @@ fn remove(mut db: Arc<DB>, path: &Path) {
 }
 
 /// Files of an immutable kind are linked, all others copied; durable when it returns.
-fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+pub fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let source = entry?.path();

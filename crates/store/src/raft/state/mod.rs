@@ -14,7 +14,7 @@ mod worker;
 pub use adapter::StateMachine;
 pub use cached::Cached;
 pub use directory::StateDir;
-pub use disk::RocksDisk;
+pub use disk::{RocksDisk, link_or_copy};
 pub use prune::Pruner;
 pub use snapshot::{SnapshotDir, SnapshotFolder, archive, receive, send};
 pub use worker::{Feed, Handle};
