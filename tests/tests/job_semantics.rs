@@ -70,6 +70,27 @@ fn a_failing_job_is_retried_with_back_off_and_then_fails() {
     assert!(shown.contains("BackoffLimitExceeded"), "{shown}");
 }
 
+/// Numbers that are allowed, though no clock can hold what they make of now: they are far enough away to mean never.
+#[test]
+fn a_number_that_no_clock_can_hold_is_never() {
+    let client = Cluster::shared("never");
+    for (name, seconds_) in [("max", i64::MAX), ("edge", i64::MAX / 1000 + 1), ("long", 8_000_000_000_000)] {
+        let never = format!(r#""activeDeadlineSeconds": {seconds_}, "backoffLimit": 2147483647"#);
+        create(&client, &job(name, "exit 0", &never));
+        client.wait_for_job(name, "Complete", seconds(60));
+        // And one whose deletion has to be counted, too.
+        let sleeper = job(&format!("{name}-deleted"), "exec sleep 1000", &never);
+        let graced = format!(r#""terminationGracePeriodSeconds": {seconds_}, "restartPolicy""#);
+        create(&client, &sleeper.replacen(r#""restartPolicy""#, &graced, 1));
+        until_running(&client, &format!("{name}-deleted"), 1);
+        client.kubectl(&["delete", "job", &format!("{name}-deleted"), "--wait=false"]).ok();
+        eventually(seconds(60), || match pods(&client, &format!("{name}-deleted")).len() {
+            0 => Ok(()),
+            left => Err(format!("{left} Pods left")),
+        });
+    }
+}
+
 #[test]
 fn on_failure_restarts_in_place() {
     let client = Cluster::shared("onfailure");

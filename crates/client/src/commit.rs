@@ -10,8 +10,6 @@
 //!
 //! A group is never split: it is what is atomic. The answers come back in the order of the groups that were given.
 
-use std::collections::BTreeMap;
-
 use prost::Message;
 use proto::meta_v1::{DeleteOptions, ObjectMeta, Status};
 pub use proto::raftsman_v1::Fence;
@@ -76,19 +74,9 @@ impl Write {
         Self::metadata::<K>(seen, MetadataWrite { remove_finalizers, ..Default::default() })
     }
 
-    /// Adds a finalizer without sending the object.
-    pub fn hold<K: Resource>(seen: &ObjectMeta, finalizer: &str) -> Write {
-        Self::metadata::<K>(seen, MetadataWrite { add_finalizers: vec![finalizer.to_owned()], ..Default::default() })
-    }
-
     /// Removes the owner references with these uids, without sending the object.
     pub fn disown<K: Resource>(seen: &ObjectMeta, owner_uids: Vec<String>) -> Write {
         Self::metadata::<K>(seen, MetadataWrite { remove_owner_uids: owner_uids, ..Default::default() })
-    }
-
-    /// Sets annotations without sending the object.
-    pub fn annotate<K: Resource>(seen: &ObjectMeta, annotations: BTreeMap<String, String>) -> Write {
-        Self::metadata::<K>(seen, MetadataWrite { annotations, ..Default::default() })
     }
 
     fn metadata<K: Resource>(seen: &ObjectMeta, change: MetadataWrite) -> Write {
@@ -279,6 +267,8 @@ fn split(groups: Vec<wire::Group>) -> Vec<Vec<wire::Group>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn group(bytes: usize) -> wire::Group {

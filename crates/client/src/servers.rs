@@ -29,6 +29,8 @@ pub struct Server {
     pub channel: Channel,
     /// The value of the `authorization` header, where the caller identifies by token.
     pub authorization: Option<MetadataValue<Ascii>>,
+    /// The latest revision that its watches here were told to show; held while it is asked for one.
+    pub(crate) progress: Arc<tokio::sync::Mutex<i64>>,
 }
 
 impl Server {
@@ -63,7 +65,8 @@ impl Servers {
             };
         let all = config.servers.iter().map(|url| {
             let channel = endpoint(config, url)?.connect_lazy();
-            Ok(Server { url: url.as_str().into(), channel, authorization: authorization.clone() })
+            let (authorization, progress) = (authorization.clone(), Arc::default());
+            Ok(Server { url: url.as_str().into(), channel, authorization, progress })
         });
         Ok(Servers { all: all.collect::<Result<_, Error>>()?, current: AtomicUsize::new(0) })
     }

@@ -69,6 +69,15 @@ impl Client {
         let answer: ProgressResponse = self.call_on(server, path, ProgressRequest::default()).await?;
         Ok(answer.revision)
     }
+
+    /// The same, for all who wait for up to `revision` at the same time: one asks, the others share the answer.
+    pub(crate) async fn progress_to(&self, server: &Server, revision: i64) -> Result<(), Error> {
+        let mut told = server.progress.lock().await;
+        if *told < revision {
+            *told = self.progress(server).await?;
+        }
+        Ok(())
+    }
 }
 
 impl<K: Resource> Watch<K> {
@@ -103,5 +112,51 @@ fn decode<K: Resource>(event: WatchEvent<K>) -> Result<Event<K>, Error> {
             let message = format!("a watch event of type {other:?}, which this client does not know");
             Err(Error::Api { status: Box::new(Status { message, ..Default::default() }) })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::time::Duration;
+
+    use proto::raftsman_v1::watch_service_server::{WatchService, WatchServiceServer};
+    use tonic::transport::server::TcpIncoming;
+    use tonic::{Request, Response};
+
+    use super::*;
+    use crate::config::Config;
+
+    /// Answers each question with the next number, after a while.
+    #[derive(Clone, Default)]
+    struct Counter(Arc<AtomicI64>);
+
+    #[tonic::async_trait]
+    impl WatchService for Counter {
+        async fn progress(
+            &self,
+            _request: Request<ProgressRequest>,
+        ) -> Result<Response<ProgressResponse>, tonic::Status> {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Ok(Response::new(ProgressResponse { revision: self.0.fetch_add(1, Ordering::SeqCst) + 1 }))
+        }
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_together_ask_once() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let servers = vec![format!("http://{}", listener.local_addr().unwrap())];
+        let counter = Counter::default();
+        let service = WatchServiceServer::new(counter.clone());
+        let incoming = TcpIncoming::from(listener);
+        tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
+        let client = Client::connect(&Config { servers, ..Default::default() }).unwrap();
+        let server = client.server().clone();
+        let all = (0..20).map(|_| client.progress_to(&server, 1));
+        assert!(futures::future::join_all(all).await.iter().all(Result::is_ok));
+        assert_eq!(counter.0.load(Ordering::SeqCst), 1);
+        client.progress_to(&server, 2).await.unwrap();
+        assert_eq!(counter.0.load(Ordering::SeqCst), 2, "what is newer is asked for");
     }
 }

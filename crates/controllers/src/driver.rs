@@ -8,11 +8,15 @@
 //!        conflict, error: looked at again, a little later each time
 //! ```
 //!
+//! Where that is not enough, because an outcome is unknown or because a decision rests on what is not there, the informers must
+//! have reached the object's own revision (see [`crate::footing`]). A key that can't be decided on, by a fault of the program,
+//! is logged and holds up nobody else.
+//!
 //! A key is with the driver from `take_ready` to `done`; others go on meanwhile. Only the holder of the claim decides:
 //! a new leader first waits until its informers know everything that was written before its epoch, and each group is
 //! fenced by that epoch (design D4), so what a deposed leader still has under way is refused by the store.
 
-use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +28,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::informers::Informers;
+use crate::footing::{Doubts, Footing, awaited};
+use crate::informers::{Informers, Known};
 use crate::metrics::{Ending, Reconciles};
 use crate::plan::Plan;
 use crate::standby::Standby;
@@ -41,6 +46,11 @@ pub trait Controller: Send + Sync + 'static {
 
     /// Observes the key's objects as they are known now, and decides. Quick, and without effects.
     fn plan(&self, key: &str, now: DateTime<Utc>) -> Plan;
+
+    /// What must be known for a Plan of this key to stand; `None`: no more than is, or the object is gone.
+    fn footing(&self, _key: &str) -> Option<Footing> {
+        None
+    }
 
     /// This process has taken over: clocks that watch others start anew, for nobody knows what was missed.
     fn took_over(&self, _now: DateTime<Utc>) {}
@@ -67,27 +77,29 @@ pub struct Context {
 pub async fn run(
     controller: Arc<dyn Controller>,
     queue: WorkQueue<String>,
-    mut context: Context,
+    context: Context,
     shutdown: CancellationToken,
 ) {
     let slots = Arc::new(Semaphore::new(COMMITS_MAX));
     let mut standby = Standby::default();
     let stopped = shutdown.clone();
+    let (mut fences, name) = (context.fence.clone(), controller.name());
+    let driven = Driven { controller, queue: queue.clone(), context, doubts: Arc::default() };
     let lead = async {
         loop {
-            let fence = context.fence.borrow_and_update().clone();
+            let fence = fences.borrow_and_update().clone();
             match fence {
                 Some(fence) => {
                     standby.take_over(&queue);
                     tokio::select! {
-                        () = drive(&controller, &queue, &context, fence, &slots) => return,
-                        changed = wait_for_change(context.fence.clone()) => if !changed { return },
+                        () = drive(&driven, fence, &slots) => return,
+                        changed = wait_for_change(fences.clone()) => if !changed { return },
                     }
                 }
                 None => {
                     tokio::select! {
-                        () = standby.watch(controller.as_ref(), &queue) => return,
-                        changed = wait_for_change(context.fence.clone()) => if !changed { return },
+                        () = standby.watch(driven.controller.as_ref(), &queue) => return,
+                        changed = wait_for_change(fences.clone()) => if !changed { return },
                     }
                 }
             }
@@ -97,7 +109,7 @@ pub async fn run(
     queue.close();
     // All slots free: nothing is under way any more.
     let settled = slots.acquire_many(COMMITS_MAX as u32).await;
-    tracing::debug!(controller = controller.name(), settled = settled.is_ok(), "stopped");
+    tracing::debug!(controller = name, settled = settled.is_ok(), "stopped");
 }
 
 /// False: there will be no further change.
@@ -106,13 +118,8 @@ async fn wait_for_change(mut fence: watch::Receiver<Option<Fence>>) -> bool {
 }
 
 /// Decides for as long as the claim is held; the caller drops this when it is lost.
-async fn drive(
-    controller: &Arc<dyn Controller>,
-    queue: &WorkQueue<String>,
-    context: &Context,
-    fence: Fence,
-    slots: &Arc<Semaphore>,
-) {
+async fn drive(driven: &Driven, fence: Fence, slots: &Arc<Semaphore>) {
+    let Driven { controller, queue, context, .. } = driven;
     context.informers.all_reached(fence.epoch).await;
     tracing::info!(controller = controller.name(), epoch = fence.epoch, "leading");
     controller.took_over(Utc::now());
@@ -121,17 +128,11 @@ async fn drive(
         let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
         let Some(keys) = queue.take_ready(BATCH_KEYS_MAX).await else { return };
         let taken = Instant::now();
-        let decided = decide(controller.as_ref(), queue, context, keys);
+        let decided = driven.decide(keys);
         if decided.is_empty() {
             continue;
         }
-        let work = Work {
-            controller: controller.clone(),
-            queue: queue.clone(),
-            context: context.clone(),
-            taken,
-            epoch: fence.epoch,
-        };
+        let work = Work { driven: driven.clone(), taken, epoch: fence.epoch };
         let fence = fence.clone();
         tokio::spawn(async move {
             let settled = work.commit(decided, fence).await;
@@ -141,31 +142,101 @@ async fn drive(
     }
 }
 
-/// The Plans that write something; the other keys are done, and what they have to tell is told.
-fn decide(
-    controller: &dyn Controller,
-    queue: &WorkQueue<String>,
-    context: &Context,
-    keys: Vec<String>,
-) -> Vec<(String, Plan)> {
-    let mut decided = Vec::with_capacity(keys.len());
-    for key in keys {
-        let begun = Instant::now();
-        let plan = controller.plan(&key, Utc::now());
-        tracing::trace!(controller = controller.name(), key, why = plan.why, writes = plan.writes.len(), "decided");
-        if plan.writes.is_empty() {
-            context.metrics.ended(Ending::Nothing, begun.elapsed());
-            plan.events.into_iter().for_each(|event| context.recorder.record(event));
-            queue.forget(&key);
-            if let Some(after) = plan.requeue_after {
-                queue.add_after(key.clone(), after);
-            }
-            queue.done(&key);
-        } else {
-            decided.push((key, plan));
+/// Decides on one key. `None`: that failed, by a fault of the program; no key must take the others with it.
+pub(crate) fn decide_on(controller: &dyn Controller, key: &str, now: DateTime<Utc>) -> Option<Plan> {
+    match catch_unwind(AssertUnwindSafe(|| controller.plan(key, now))) {
+        Ok(plan) => Some(plan),
+        Err(_) => {
+            // The cause has been printed where it was raised.
+            tracing::error!(controller = controller.name(), key, "deciding panicked; the key is tried again later");
+            None
         }
     }
-    decided
+}
+
+/// A controller and what it is driven with.
+#[derive(Clone)]
+struct Driven {
+    controller: Arc<dyn Controller>,
+    queue: WorkQueue<String>,
+    context: Context,
+    doubts: Arc<Doubts>,
+}
+
+impl Driven {
+    /// The Plans that write something; the other keys are done, and what they have to tell is told.
+    fn decide(&self, keys: Vec<String>) -> Vec<(String, Plan)> {
+        let mut decided = Vec::with_capacity(keys.len());
+        let mut lacking = Vec::new();
+        // Before anything is looked at: what is seen of each kind is at least as new.
+        let known = self.context.informers.known();
+        for key in keys {
+            let begun = Instant::now();
+            let Some(plan) = decide_on(self.controller.as_ref(), &key, Utc::now()) else {
+                self.look_again(&key, Ending::Panicked, begun);
+                continue;
+            };
+            if let Some(footing) = self.lacking(&key, &known) {
+                lacking.push((key, footing));
+                continue;
+            }
+            let (controller, writes) = (self.controller.name(), plan.writes.len());
+            tracing::trace!(controller, key, why = plan.why, writes, "decided");
+            if plan.writes.is_empty() {
+                self.nothing_to_write(&key, plan, begun);
+            } else {
+                decided.push((key, plan));
+            }
+        }
+        self.postpone(lacking);
+        decided
+    }
+
+    /// What a decision on this key lacked when no more than `known` was known. Asked after deciding, so that the root is not
+    /// older than the one that was looked at.
+    fn lacking(&self, key: &str, known: &Known) -> Option<Footing> {
+        let footing = self.controller.footing(key);
+        let doubtful = self.doubts.has(key);
+        if footing.is_none() && doubtful {
+            self.doubts.settle(key);
+        }
+        footing.filter(|footing| !footing.holds(doubtful, |kind| known.revision(kind)))
+    }
+
+    fn nothing_to_write(&self, key: &str, plan: Plan, begun: Instant) {
+        self.context.metrics.ended(Ending::Nothing, begun.elapsed());
+        plan.events.into_iter().for_each(|event| self.context.recorder.record(event));
+        self.queue.forget(&key.to_owned());
+        self.give_back(key.to_owned(), plan.requeue_after);
+    }
+
+    /// Looks at these keys when the informers have what was lacking. Nobody can take them meanwhile.
+    fn postpone(&self, keys: Vec<(String, Footing)>) {
+        if keys.is_empty() {
+            return;
+        }
+        let driven = self.clone();
+        tokio::spawn(async move {
+            let (informers, controller) = (&driven.context.informers, driven.controller.name());
+            let awaited = awaited(keys.iter().map(|(_, footing)| (footing.kinds, footing.revision)));
+            tracing::debug!(controller, keys = keys.len(), ?awaited, "waits for its informers");
+            join_all(awaited.into_iter().map(|(resource, revision)| informers.caught_up(resource, revision))).await;
+            keys.into_iter().for_each(|(key, _)| driven.give_back(key, Some(Duration::ZERO)));
+        });
+    }
+
+    fn look_again(&self, key: &str, ending: Ending, since: Instant) {
+        self.context.metrics.ended(ending, since.elapsed());
+        self.queue.add_backoff(key.to_owned());
+        self.queue.done(&key.to_owned());
+    }
+
+    fn give_back(&self, key: String, after: Option<Duration>) {
+        if let Some(after) = after {
+            self.queue.add_after(key.clone(), after);
+        }
+        self.queue.done(&key);
+    }
 }
 
 /// A key whose Plan is committed, with what must be known before it is looked at again.
@@ -177,9 +248,7 @@ struct Settled {
 }
 
 struct Work {
-    controller: Arc<dyn Controller>,
-    queue: WorkQueue<String>,
-    context: Context,
+    driven: Driven,
     /// When the keys were taken from the queue.
     taken: Instant,
     /// In which it was decided.
@@ -196,71 +265,60 @@ impl Work {
                 fence: Some(fence.clone()),
             })
             .collect();
-        match self.context.client.commit(groups).await {
+        match self.driven.context.client.commit(groups).await {
             Ok(results) => {
                 let settled = decided.into_iter().zip(results);
                 settled.filter_map(|((key, plan), result)| self.settle(key, plan, result)).collect()
             }
             Err(error) => {
-                tracing::error!(controller = self.controller.name(), %error, "a Plan breaks a limit of Commit");
-                decided.iter().for_each(|(key, _)| self.look_again(key, Ending::Refused));
+                let controller = self.driven.controller.name();
+                tracing::error!(controller, %error, "a Plan breaks a limit of Commit");
+                decided.iter().for_each(|(key, _)| self.driven.look_again(key, Ending::Refused, self.taken));
                 Vec::new()
             }
         }
     }
 
     fn settle(&self, key: String, plan: Plan, result: GroupResult) -> Option<Settled> {
-        let (controller, epoch) = (self.controller.name(), self.epoch);
+        let Driven { controller, queue, context, doubts } = &self.driven;
+        let (name, epoch) = (controller.name(), self.epoch);
         let ending = match result {
             GroupResult::Committed { revision } => {
-                tracing::debug!(controller, key, epoch, revision, why = plan.why, "committed");
+                tracing::debug!(controller = name, key, epoch, revision, why = plan.why, "committed");
                 let kinds = plan.writes.iter().map(|write| write.kind().resource).collect();
-                plan.events.into_iter().for_each(|event| self.context.recorder.record(event));
-                self.queue.forget(&key);
-                self.context.metrics.ended(Ending::Committed, self.taken.elapsed());
+                plan.events.into_iter().for_each(|event| context.recorder.record(event));
+                queue.forget(&key);
+                doubts.settle(&key);
+                context.metrics.ended(Ending::Committed, self.taken.elapsed());
                 return Some(Settled { key, requeue_after: plan.requeue_after, revision, kinds });
             }
             result @ GroupResult::Refused { .. } if result.is_conflict() => {
-                tracing::debug!(controller, key, epoch, why = plan.why, ?result, "conflict");
+                tracing::debug!(controller = name, key, epoch, why = plan.why, ?result, "conflict");
                 Ending::Conflict
             }
             GroupResult::Refused { status, failed } => {
-                tracing::warn!(controller, key, why = plan.why, message = status.message, "refused");
-                let told = self.controller.refused(&key, &plan, &status, failed);
-                told.into_iter().for_each(|event| self.context.recorder.record(event));
+                tracing::warn!(controller = name, key, why = plan.why, message = status.message, "refused");
+                let told = controller.refused(&key, &plan, &status, failed);
+                told.into_iter().for_each(|event| context.recorder.record(event));
                 Ending::Refused
             }
             GroupResult::Unknown { error } => {
-                tracing::warn!(controller, key, why = plan.why, error, "not known whether it was committed");
+                tracing::warn!(controller = name, key, why = plan.why, error, "not known whether it was committed");
+                doubts.add(&key);
                 Ending::Unknown
             }
         };
-        self.look_again(&key, ending);
+        self.driven.look_again(&key, ending, self.taken);
         None
-    }
-
-    fn look_again(&self, key: &String, ending: Ending) {
-        self.context.metrics.ended(ending, self.taken.elapsed());
-        self.queue.add_backoff(key.clone());
-        self.queue.done(key);
     }
 
     /// Gives the keys back once the informers know what was written; all of one Commit wait for the same revision.
     async fn release(&self, settled: Vec<Settled>) {
-        let mut awaited: BTreeMap<&'static str, i64> = BTreeMap::new();
-        for settled in &settled {
-            for kind in &settled.kinds {
-                let revision = awaited.entry(kind).or_default();
-                *revision = (*revision).max(settled.revision);
-            }
-        }
-        let informers = &self.context.informers;
+        let informers = &self.driven.context.informers;
+        let awaited = awaited(settled.iter().map(|settled| (settled.kinds.as_slice(), settled.revision)));
         join_all(awaited.into_iter().map(|(resource, revision)| informers.reached(resource, revision))).await;
         for Settled { key, requeue_after, .. } in settled {
-            if let Some(after) = requeue_after {
-                self.queue.add_after(key.clone(), after);
-            }
-            self.queue.done(&key);
+            self.driven.give_back(key, requeue_after);
         }
     }
 }

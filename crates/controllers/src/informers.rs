@@ -1,5 +1,6 @@
 //! The informers that the controllers of a process share: one per kind, each holding only what is needed of it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use api::kind::{Kind, KindInfo};
@@ -7,8 +8,9 @@ use api::meta::Object;
 use api::proto::batch_v1::{CronJob, Job};
 use api::proto::coordination_v1::Lease;
 use api::proto::core_v1::{ConfigMap, Namespace, Node, Pod, PodTemplate, Secret, Service, ServiceAccount};
-use client::informer::{Builder, Informer};
+use client::informer::{Builder, Informer, Progress};
 use client::{Client, Resource};
+use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::job;
@@ -24,6 +26,24 @@ pub const NODE: &str = "node";
 
 /// Where the Leases of nodes lie.
 pub const NODE_LEASES: &str = "kube-node-lease";
+
+/// All that are followed, by plural name without group.
+const KINDS: [&str; 11] = [
+    "pods",
+    "jobs",
+    "cronjobs",
+    "nodes",
+    "namespaces",
+    "leases",
+    "configmaps",
+    "secrets",
+    "services",
+    "serviceaccounts",
+    "podtemplates",
+];
+/// Those that have the indices [`OWNER`] and [`NAMESPACE`] in [`Informers::views_by`].
+pub const INDEXED: &[&str] =
+    &["pods", "jobs", "cronjobs", "leases", "configmaps", "secrets", "services", "serviceaccounts", "podtemplates"];
 
 /// All of them. Jobs and CronJobs are kept whole, Pods as [`PodView`], what has no controller of its own as
 /// [`ObjectView`].
@@ -44,22 +64,17 @@ pub struct Informers {
 impl Informers {
     pub fn start(client: &Client, shutdown: &CancellationToken) -> Self {
         Self {
-            pods: Builder::<Pod, PodView>::of(PodView::of)
-                .index(OWNER, |pod| pod.owners.iter().map(|owner| owner.uid.clone()).collect())
-                .index(NAMESPACE, |pod| vec![pod.namespace.clone()])
-                .index(NODE, |pod| vec![pod.node.clone()])
-                .index(job::PODS_BY_JOB, job::pods_by_job)
-                .start(client, shutdown.clone()),
-            jobs: with_indices::<Job>().index(job::JOBS_BY_PARENT, job::jobs_by_parent).start(client, shutdown.clone()),
-            cron_jobs: whole::<CronJob>(client, shutdown),
-            nodes: whole::<Node>(client, shutdown),
-            namespaces: whole::<Namespace>(client, shutdown),
-            leases: whole::<Lease>(client, shutdown),
-            config_maps: views::<ConfigMap>(client, shutdown),
-            secrets: views::<Secret>(client, shutdown),
-            services: views::<Service>(client, shutdown),
-            service_accounts: views::<ServiceAccount>(client, shutdown),
-            pod_templates: views::<PodTemplate>(client, shutdown),
+            pods: pods().start(client, shutdown.clone()),
+            jobs: jobs().start(client, shutdown.clone()),
+            cron_jobs: whole::<CronJob>().start(client, shutdown.clone()),
+            nodes: whole::<Node>().start(client, shutdown.clone()),
+            namespaces: whole::<Namespace>().start(client, shutdown.clone()),
+            leases: whole::<Lease>().start(client, shutdown.clone()),
+            config_maps: views::<ConfigMap>().start(client, shutdown.clone()),
+            secrets: views::<Secret>().start(client, shutdown.clone()),
+            services: views::<Service>().start(client, shutdown.clone()),
+            service_accounts: views::<ServiceAccount>().start(client, shutdown.clone()),
+            pod_templates: views::<PodTemplate>().start(client, shutdown.clone()),
         }
     }
 
@@ -70,38 +85,46 @@ impl Informers {
 
     /// Waits until all know everything up to `revision`.
     pub async fn all_reached(&self, revision: i64) {
-        tokio::join!(
-            self.pods.reached(revision),
-            self.jobs.reached(revision),
-            self.cron_jobs.reached(revision),
-            self.nodes.reached(revision),
-            self.namespaces.reached(revision),
-            self.leases.reached(revision),
-            self.config_maps.reached(revision),
-            self.secrets.reached(revision),
-            self.services.reached(revision),
-            self.service_accounts.reached(revision),
-            self.pod_templates.reached(revision),
-        );
+        let each = KINDS.iter().filter_map(|resource| self.progress(resource));
+        join_all(each.map(|progress| progress.reached(revision))).await;
     }
 
-    /// Waits until the informer of this resource (plural, without group) knows everything up to `revision`. A kind that is
-    /// not followed here is never waited for.
+    /// Waits until the informer of this resource (plural, without group) knows everything up to `revision`, which was written
+    /// to it. A kind that is not followed here is never waited for.
     pub async fn reached(&self, resource: &str, revision: i64) {
-        match resource {
-            "pods" => self.pods.reached(revision).await,
-            "jobs" => self.jobs.reached(revision).await,
-            "cronjobs" => self.cron_jobs.reached(revision).await,
-            "nodes" => self.nodes.reached(revision).await,
-            "namespaces" => self.namespaces.reached(revision).await,
-            "leases" => self.leases.reached(revision).await,
-            "configmaps" => self.config_maps.reached(revision).await,
-            "secrets" => self.secrets.reached(revision).await,
-            "services" => self.services.reached(revision).await,
-            "serviceaccounts" => self.service_accounts.reached(revision).await,
-            "podtemplates" => self.pod_templates.reached(revision).await,
-            _ => {}
+        if let Some(progress) = self.progress(resource) {
+            progress.reached(revision).await;
         }
+    }
+
+    /// The same, where `revision` may have been written to other kinds alone.
+    pub async fn caught_up(&self, resource: &str, revision: i64) {
+        if let Some(progress) = self.progress(resource) {
+            progress.caught_up(revision).await;
+        }
+    }
+
+    /// How far each kind is known at this moment.
+    pub fn known(&self) -> Known {
+        let each = KINDS.iter().filter_map(|resource| Some((*resource, self.progress(resource)?.revision())));
+        Known(each.collect())
+    }
+
+    fn progress(&self, resource: &str) -> Option<&Progress> {
+        Some(match resource {
+            "pods" => self.pods.progress(),
+            "jobs" => self.jobs.progress(),
+            "cronjobs" => self.cron_jobs.progress(),
+            "nodes" => self.nodes.progress(),
+            "namespaces" => self.namespaces.progress(),
+            "leases" => self.leases.progress(),
+            "configmaps" => self.config_maps.progress(),
+            "secrets" => self.secrets.progress(),
+            "services" => self.services.progress(),
+            "serviceaccounts" => self.service_accounts.progress(),
+            "podtemplates" => self.pod_templates.progress(),
+            _ => return None,
+        })
     }
 
     /// An object of any kind that is followed here.
@@ -152,21 +175,38 @@ fn whole_view<K: Kind>(object: Option<Arc<K>>) -> Option<ObjectView> {
     object.map(|object| view_of(&object))
 }
 
-fn whole<K: Resource>(client: &Client, shutdown: &CancellationToken) -> Informer<K> {
-    with_indices::<K>().start(client, shutdown.clone())
+fn pods() -> Builder<Pod, PodView> {
+    Builder::<Pod, PodView>::of(PodView::of)
+        .index(OWNER, |pod| pod.owners.iter().map(|owner| owner.uid.clone()).collect())
+        .index(NAMESPACE, |pod| vec![pod.namespace.clone()])
+        .index(NODE, |pod| vec![pod.node.clone()])
+        .index(job::PODS_BY_JOB, job::pods_by_job)
 }
 
-fn with_indices<K: Resource>() -> Builder<K, K> {
+fn jobs() -> Builder<Job, Job> {
+    whole::<Job>().index(job::JOBS_BY_PARENT, job::jobs_by_parent)
+}
+
+fn whole<K: Resource>() -> Builder<K, K> {
     Builder::<K, K>::whole()
         .index(OWNER, |object| object.meta().owner_references.iter().map(|owner| owner.uid.clone()).collect())
         .index(NAMESPACE, |object| vec![object.namespace().to_owned()])
 }
 
-fn views<K: Resource>(client: &Client, shutdown: &CancellationToken) -> Informer<ObjectView> {
+fn views<K: Resource>() -> Builder<K, ObjectView> {
     Builder::<K, ObjectView>::of(ObjectView::of::<K>)
         .index(OWNER, owner_uids)
         .index(NAMESPACE, |view| vec![view.namespace.clone()])
-        .start(client, shutdown.clone())
+}
+
+/// How far each kind was known at one moment.
+pub struct Known(HashMap<&'static str, i64>);
+
+impl Known {
+    /// A kind that is not followed never lags.
+    pub fn revision(&self, resource: &str) -> i64 {
+        self.0.get(resource).copied().unwrap_or(i64::MAX)
+    }
 }
 
 /// The kinds whose objects are followed, by apiVersion's group and kind as an owner reference has them.

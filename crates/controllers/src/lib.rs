@@ -10,6 +10,7 @@
 
 pub mod cronjob;
 pub mod driver;
+pub mod footing;
 pub mod garbage;
 pub mod informers;
 pub mod job;

@@ -52,6 +52,8 @@ pub enum Ending {
     Refused,
     /// Nobody knows whether it was written.
     Unknown,
+    /// Deciding failed by a fault of the program.
+    Panicked,
 }
 
 impl Ending {
@@ -62,6 +64,7 @@ impl Ending {
             Ending::Conflict => "conflict",
             Ending::Refused => "refused",
             Ending::Unknown => "unknown",
+            Ending::Panicked => "panicked",
         }
     }
 }

@@ -69,7 +69,7 @@ impl PodView {
             .filter_map(finished_at)
             .max()
             .or_else(|| not_ready.and_then(|condition| time::opt(&condition.last_transition_time)))
-            .or_else(|| deletion.map(|at| at - chrono::TimeDelta::seconds(grace_seconds)));
+            .or_else(|| deletion.map(|at| asked_to_end(at, grace_seconds)));
         PodView {
             created,
             deletion,
@@ -78,8 +78,8 @@ impl PodView {
             tolerations: shared(spec.tolerations),
             phase: phase(&status.phase),
             ready: condition::is_true(&status.conditions, "Ready"),
-            restarts: containers().map(|container| container.restart_count).sum(),
-            failed_restarts: containers().map(|container| container.failed_restarts).sum(),
+            restarts: sum(containers().map(|container| container.restart_count)),
+            failed_restarts: sum(containers().map(|container| container.failed_restarts)),
             finished,
             reason: status.reason,
             namespace: meta.namespace,
@@ -124,6 +124,17 @@ impl PodView {
     }
 }
 
+/// A sum of counters, whatever their reporter may have put into them.
+pub fn sum(counters: impl Iterator<Item = i32>) -> i32 {
+    counters.fold(0, i32::saturating_add)
+}
+
+/// A grace period that no calendar holds counts as none.
+fn asked_to_end(gone_at: Instant, grace_seconds: i64) -> Instant {
+    let grace = chrono::TimeDelta::try_seconds(grace_seconds);
+    grace.and_then(|grace| gone_at.checked_sub_signed(grace)).unwrap_or(gone_at)
+}
+
 /// The tolerations that matter on a tainted node, in one copy for all Pods of a kind that come one after another: nearly
 /// all Pods have the same two.
 fn shared(mut tolerations: Vec<Toleration>) -> Arc<[Toleration]> {
@@ -149,4 +160,27 @@ fn phase(text: &str) -> Phase {
 fn finished_at(container: &ContainerStatus) -> Option<Instant> {
     let terminated: &proto::core_v1::ContainerStateTerminated = container.state.as_ref()?.terminated.as_ref()?;
     time::opt(&terminated.finished_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use api::proto::core_v1::PodStatus;
+
+    use super::*;
+
+    #[test]
+    fn numbers_that_nothing_can_hold_do_no_harm() {
+        let at = api::proto::meta_v1::Time { seconds: Some(1_800_000_000), nanos: None };
+        let restarted = || ContainerStatus { restart_count: i32::MAX, failed_restarts: i32::MAX, ..Default::default() };
+        for grace in [i64::MAX, i64::MIN, i64::MAX / 1000] {
+            let metadata = ObjectMeta {
+                deletion_timestamp: Some(at),
+                deletion_grace_period_seconds: Some(grace),
+                ..Default::default()
+            };
+            let status = PodStatus { container_statuses: vec![restarted(), restarted()], ..Default::default() };
+            let pod = PodView::of(Pod { metadata: Some(metadata), status: Some(status), ..Default::default() });
+            assert_eq!((pod.finished, pod.restarts, pod.failed_restarts), (pod.deletion, i32::MAX, i32::MAX));
+        }
+    }
 }

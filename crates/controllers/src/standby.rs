@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use client::WorkQueue;
 
-use crate::driver::Controller;
+use crate::driver::{self, Controller};
 
 /// Keys that are remembered without a second thought.
 const KEYS_MIN: usize = 10_000;
@@ -51,8 +51,9 @@ impl Standby {
 
     fn review(&mut self, controller: &dyn Controller, now: DateTime<Utc>) {
         self.keys.retain(|key| {
-            let plan = controller.plan(key, now);
-            !plan.writes.is_empty() || plan.requeue_after.is_some()
+            // One that can't be decided on is kept.
+            let plan = driver::decide_on(controller, key, now);
+            plan.is_none_or(|plan| !plan.writes.is_empty() || plan.requeue_after.is_some())
         });
         self.review_at = (self.keys.len() * 2).max(KEYS_MIN);
     }

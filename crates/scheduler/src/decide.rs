@@ -47,8 +47,6 @@ pub struct Pass {
     pub refusals: Vec<Refusal>,
     /// When a Pod that was told another reason lately may be told the present one.
     pub report_at: Option<DateTime<Utc>>,
-    /// The pass ended at its limit: there may be more to place.
-    pub more: bool,
 }
 
 /// At most this many placements, and as many refusals, in one pass: about half a MiB of Pods, what one Commit takes.
@@ -63,7 +61,6 @@ pub fn pass(cluster: &mut Cluster, pending: &mut Pending, now: DateTime<Utc>) ->
     let mut candidates: HashMap<*const Class, Candidates> = HashMap::new();
     while let Some(Reverse(Head { class, .. })) = heads.pop() {
         if pass.placements.len() >= PASS_LIMIT {
-            pass.more = true;
             break;
         }
         let nodes = candidates.entry(Arc::as_ptr(&class)).or_insert_with(|| Candidates::of(&class, cluster));
@@ -91,7 +88,6 @@ fn refuse(class: &Arc<Class>, cluster: &Cluster, pending: &mut Pending, now: Dat
         match pod.report_due(&message) {
             Some(due) if due <= now => {
                 if pass.refusals.len() >= PASS_LIMIT {
-                    pass.more = true;
                     return;
                 }
                 // From now on, so that the next pass doesn't tell it again while this one is being written.

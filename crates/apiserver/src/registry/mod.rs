@@ -122,7 +122,7 @@ impl Registry {
     /// Replaces the object by what `modify` makes of it; status is kept as it was. A change to nothing writes nothing.
     ///
     /// # Errors
-    /// 404, 409 Conflict (precondition, or other writers won five times), 422 Invalid, and what `modify` returns.
+    /// 404, 409 Conflict (precondition, or other writers won too often), 422 Invalid, and what `modify` returns.
     pub async fn update(
         &self,
         ctx: &RequestContext,

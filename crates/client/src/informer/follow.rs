@@ -47,12 +47,13 @@ pub(super) async fn run<K: Resource, V: Send + Sync + 'static>(
             }
             State::Following(revision) => revision.to_string(),
         };
-        let before = shared.revision.borrow().to_owned();
-        let error = match shared.client.watch::<K>(WatchOptions { resource_version, ..options.clone() }).await {
-            Ok(watch) => follow(&shared, watch, &mut state, transform).await,
-            Err(error) => Some(error),
-        };
-        if *shared.revision.borrow() > before {
+        let before = shared.progress.revision();
+        let error =
+            match shared.progress.client().watch::<K>(WatchOptions { resource_version, ..options.clone() }).await {
+                Ok(watch) => follow(&shared, watch, &mut state, transform).await,
+                Err(error) => Some(error),
+            };
+        if shared.progress.revision() > before {
             delay = RETRY_MIN;
         }
         match error {
@@ -75,7 +76,7 @@ async fn follow<K: Resource, V: Send + Sync + 'static>(
     state: &mut State<V>,
     transform: fn(K) -> V,
 ) -> Option<Error> {
-    *shared.server.lock() = Some(watch.server().clone());
+    shared.progress.served_by(watch.server());
     loop {
         match watch.next().await {
             Ok(Some(batch)) => take(shared, batch, state, transform),
@@ -94,7 +95,7 @@ fn take<K: Resource, V: Send + Sync + 'static>(
 ) {
     let State::Listing(buffer) = state else {
         apply(shared, batch, transform);
-        *state = State::Following(*shared.revision.borrow());
+        *state = State::Following(shared.progress.revision());
         return;
     };
     let mut complete = false;
@@ -115,7 +116,7 @@ fn take<K: Resource, V: Send + Sync + 'static>(
         let handlers = shared.handlers.lock();
         let changes = shared.store.write().replace(list);
         tell(&handlers, &changes);
-        shared.revision.send_replace(batch.revision);
+        shared.progress.listed(batch.revision);
         *state = State::Following(batch.revision);
     }
 }
@@ -139,11 +140,7 @@ fn apply<K: Resource, V: Send + Sync + 'static>(shared: &Shared<V>, batch: Batch
     }
     tell(&handlers, &changes);
     // After the handlers: who waits for a revision finds their effects too.
-    shared.revision.send_if_modified(|revision| {
-        let moved = batch.revision > *revision;
-        *revision = (*revision).max(batch.revision);
-        moved
-    });
+    shared.progress.moved(batch.revision);
 }
 
 fn tell<V>(handlers: &[super::Handler<V>], changes: &[Change<V>]) {

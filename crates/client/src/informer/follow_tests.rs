@@ -1,23 +1,15 @@
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use proto::core_v1::Pod;
 use proto::meta_v1::ObjectMeta;
 
 use super::*;
 use crate::client::Client;
 use crate::config::Config;
-use crate::informer::store::Store;
 use crate::informer::{Informer, Shared};
 
 fn informer() -> Informer<String> {
     let config = Config { servers: vec!["http://127.0.0.1:1".into()], ..Default::default() };
-    let shared = Shared {
-        client: Client::connect(&config).unwrap(),
-        store: RwLock::new(Store::new(Vec::new())),
-        handlers: Mutex::new(Vec::new()),
-        revision: tokio::sync::watch::Sender::new(0),
-        server: Mutex::new(None),
-    };
-    Informer { shared: Arc::new(shared) }
+    Informer { shared: Shared::new(&Client::connect(&config).unwrap(), Vec::new()) }
 }
 
 fn pod(name: &str, revision: i64) -> Pod {

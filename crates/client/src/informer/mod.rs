@@ -12,25 +12,21 @@
 //! of 10,000 Pods needs little of each.
 
 mod follow;
+mod progress;
 mod store;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::resource::{Resource, object_key};
-use crate::servers::Server;
 use crate::watch::WatchOptions;
 
+pub use progress::Progress;
 use store::Store;
 pub use store::{Change, IndexFn};
-
-/// After so long without the awaited revision, the server is asked how far it is: a watch is silent about other objects.
-const PROGRESS_AFTER: Duration = Duration::from_millis(100);
 
 type Handler<V> = Box<dyn Fn(&Change<V>) + Send + Sync>;
 
@@ -46,15 +42,18 @@ impl<V> Clone for Informer<V> {
 }
 
 struct Shared<V> {
-    client: Client,
+    progress: Progress,
     store: RwLock<Store<V>>,
     // Held by the writer from before a batch is applied until every handler has seen it, so that a handler that joins late
     // sees each object exactly once. Lock order: handlers, then store.
     handlers: Mutex<Vec<Handler<V>>>,
-    // 0 until the first list is complete.
-    revision: watch::Sender<i64>,
-    // Whom the watch runs on: the only server that can tell its progress.
-    server: Mutex<Option<Server>>,
+}
+
+impl<V> Shared<V> {
+    fn new(client: &Client, indices: Vec<(&'static str, IndexFn<V>)>) -> Arc<Self> {
+        let progress = Progress::new(client);
+        Arc::new(Shared { progress, store: RwLock::new(Store::new(indices)), handlers: Mutex::new(Vec::new()) })
+    }
 }
 
 /// What to follow and how to keep it.
@@ -104,13 +103,7 @@ impl<K: Resource, V: Send + Sync + 'static> Builder<K, V> {
 
     /// Starts following, until `shutdown`. Must be called within a tokio runtime.
     pub fn start(self, client: &Client, shutdown: CancellationToken) -> Informer<V> {
-        let shared = Arc::new(Shared {
-            client: client.clone(),
-            store: RwLock::new(Store::new(self.indices)),
-            handlers: Mutex::new(Vec::new()),
-            revision: watch::Sender::new(0),
-            server: Mutex::new(None),
-        });
+        let shared = Shared::new(client, self.indices);
         let follow = follow::run(shared.clone(), self.watch, self.transform);
         tokio::spawn(async move { shutdown.run_until_cancelled(follow).await });
         Informer { shared }
@@ -172,29 +165,21 @@ impl<V: Send + Sync + 'static> Informer<V> {
 
     /// Waits until the first list is complete.
     pub async fn synced(&self) {
-        self.wait(1).await;
+        self.shared.progress.wait(1).await;
+    }
+
+    /// How far this informer is.
+    pub fn progress(&self) -> &Progress {
+        &self.shared.progress
     }
 
     /// The revision up to which everything is known; 0 before the first list.
     pub fn revision(&self) -> i64 {
-        *self.shared.revision.borrow()
+        self.shared.progress.revision()
     }
 
-    /// Waits until everything up to `revision` is known here.
+    /// Waits until everything up to `revision` is known here; see [`Progress::reached`].
     pub async fn reached(&self, revision: i64) {
-        while tokio::time::timeout(PROGRESS_AFTER, self.wait(revision)).await.is_err() {
-            let server = self.shared.server.lock().clone();
-            if let Some(server) = server
-                && let Err(error) = self.shared.client.progress(&server).await
-            {
-                tracing::debug!(%error, "asking for progress");
-            }
-        }
-    }
-
-    async fn wait(&self, revision: i64) {
-        let mut reached = self.shared.revision.subscribe();
-        // The sender lives in `shared`, which `self` holds.
-        reached.wait_for(|reached| *reached >= revision).await.expect("the sender is alive");
+        self.shared.progress.reached(revision).await;
     }
 }

@@ -38,6 +38,10 @@ pub const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// Longest delay of [`WorkQueue::add_backoff`].
 pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
+/// No key waits longer than this, whatever is asked for: it is looked at then, and waits anew. Users may ask for times that no
+/// clock can hold.
+pub const DELAY_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// A cloneable handle; all clones are the same queue.
 pub struct WorkQueue<K> {
     shared: Arc<Shared<K>>,
@@ -89,10 +93,10 @@ impl<K: Clone + Eq + Hash + Ord + Debug> WorkQueue<K> {
         self.change(|schedule, now| schedule.add(key, now));
     }
 
-    /// Due after `delay`, unless it is already due earlier.
+    /// Due after `delay` (and not later than [`DELAY_MAX`]), unless it is already due earlier.
     pub fn add_after(&self, key: K, delay: Duration) {
         self.measure(Measured::added);
-        self.change(|schedule, now| schedule.add(key, now + delay));
+        self.change(|schedule, now| schedule.add(key, now + delay.min(DELAY_MAX)));
     }
 
     /// Due now, but at least `interval` after it was last taken: what happens often (the Pods of a big Job) is looked at in
@@ -215,6 +219,16 @@ mod tests {
         tokio::task::yield_now().await;
         queue.add(1);
         assert_eq!(taker.await.unwrap(), Some(vec![1]));
+    }
+
+    #[tokio::test]
+    async fn a_delay_that_no_clock_can_hold_is_a_month() {
+        let queue = WorkQueue::new();
+        queue.add_after("never", Duration::MAX);
+        let due = queue.shared.schedule.lock().next_due().unwrap();
+        assert!(due <= Instant::now() + DELAY_MAX);
+        queue.add("now");
+        assert_eq!(queue.take_ready(2).await, Some(vec!["now"]));
     }
 
     #[tokio::test]

@@ -79,7 +79,7 @@ impl<K: Clone + Eq + Hash + Ord + Debug> Schedule<K> {
     pub(super) fn add_backoff(&mut self, key: K, now: Instant) {
         let failures = self.failures.entry(key.clone()).or_insert(0);
         let delay = self.backoff_min.saturating_mul(1 << (*failures).min(20)).min(self.backoff_max);
-        *failures += 1;
+        *failures = failures.saturating_add(1);
         self.add(key, now + delay);
     }
 

@@ -322,3 +322,13 @@ proptest! {
         prop_assert_eq!(ordered, started);
     }
 }
+
+#[test]
+fn a_deadline_that_no_calendar_holds_is_none() {
+    let mut cron_job = every_minute();
+    let edges = (at(65).timestamp() - DateTime::<Utc>::MIN_UTC.timestamp()) + 1;
+    for seconds in [i64::MAX, i64::MAX / 1000, edges, edges - 1, edges - 2] {
+        spec(&mut cron_job).starting_deadline_seconds = Some(seconds);
+        assert_eq!(plan(&cron_job, &[], 65).writes.len(), 2, "it starts, with a deadline of {seconds} s");
+    }
+}

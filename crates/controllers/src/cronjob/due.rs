@@ -31,7 +31,9 @@ pub struct Due {
 pub fn due(schedule: &Schedule, since: DateTime<Utc>, deadline_seconds: Option<i64>, now: DateTime<Utc>) -> Due {
     let next = schedule.next_after(now);
     let edge = deadline_seconds.and_then(TimeDelta::try_seconds).and_then(|deadline| now.checked_sub_signed(deadline));
-    let from = edge.map_or(since, |edge| since.max(edge - TimeDelta::milliseconds(1)));
+    // Times are looked for after `from`, and one at the edge is in time.
+    let before = edge.and_then(|edge| edge.checked_sub_signed(TimeDelta::milliseconds(1)));
+    let from = before.map_or(since, |before| since.max(before));
     match schedule.missed(from, now) {
         Some(missed) => Due { at: Some(missed.latest), too_late: None, missed_many: missed.count > MISSED_MANY, next },
         None => {

@@ -26,6 +26,7 @@ use client::WorkQueue;
 use client::informer::Change;
 
 use crate::driver::Controller;
+use crate::footing::Footing;
 use crate::informers::{Informers, OWNER};
 use crate::plan::{EventDraft, Plan, reference};
 
@@ -59,6 +60,11 @@ impl Controller for CronJobs {
         let jobs = self.informers.jobs.by_index(OWNER, cron_job.uid());
         let uid = uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string();
         decide(&Snapshot { cron_job, jobs, now, uid })
+    }
+
+    fn footing(&self, key: &str) -> Option<Footing> {
+        let cron_job = self.informers.cron_jobs.get_key(key)?;
+        Some(Footing::in_doubt(cron_job.meta(), &["jobs"]))
     }
 
     fn refused(&self, key: &str, plan: &Plan, status: &Status, failed: Option<usize>) -> Vec<EventDraft> {

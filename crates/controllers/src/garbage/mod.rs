@@ -10,7 +10,8 @@
 //!
 //! The informers' index by owner uid is the graph. What it doesn't know yet can't do harm: a dependent is deleted in a
 //! group that is conditional on its owner's absence (or on the other object that now has the owner's name), so the store
-//! itself answers the question whether the owner is really gone.
+//! itself answers the question whether the owner is really gone; and an owner that waits is not let go before all informers
+//! have reached its deletion.
 
 mod decide;
 
@@ -22,7 +23,8 @@ use client::WorkQueue;
 use client::informer::{Change, Informer};
 
 use crate::driver::Controller;
-use crate::informers::{self, Informers, OWNER};
+use crate::footing::Footing;
+use crate::informers::{self, INDEXED, Informers, OWNER};
 use crate::object_view::ObjectView;
 use crate::plan::Plan;
 
@@ -55,6 +57,12 @@ impl Garbage {
         Self { informers: Arc::clone(informers) }
     }
 
+    /// By a key as [`key`] makes it.
+    fn object(&self, key: &str) -> Option<ObjectView> {
+        let mut parts = key.splitn(3, '/');
+        self.informers.view(parts.next()?, parts.next()?, parts.next()?)
+    }
+
     fn owner(&self, dependent: &ObjectView, reference: &api::proto::meta_v1::OwnerReference) -> Owner {
         let Some(info) = informers::followed(&reference.api_version, &reference.kind) else { return Owner::Unknown };
         let namespace = if info.namespaced { dependent.namespace.as_str() } else { "" };
@@ -80,15 +88,8 @@ impl Controller for Garbage {
     }
 
     fn plan(&self, key: &str, _now: DateTime<Utc>) -> Plan {
-        let mut parts = key.splitn(3, '/');
-        let (Some(resource), Some(namespace), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
-            return Plan::nothing("not a key");
-        };
-        let Some(object) = self.informers.view(resource, namespace, name) else {
-            return Plan::nothing("it is gone");
-        };
-        let waits = object.has_finalizer(decide::FOREGROUND) || object.has_finalizer(decide::ORPHAN);
-        let dependents = if object.deletion.is_some() && waits {
+        let Some(object) = self.object(key) else { return Plan::nothing("it is gone") };
+        let dependents = if waits_for_dependents(&object) {
             let found = self.informers.views_by(OWNER, &object.uid, DEPENDENTS_MAX);
             found.into_iter().map(|dependent| self.dependent(dependent, &object.uid)).collect()
         } else {
@@ -98,6 +99,16 @@ impl Controller for Garbage {
         let has_dependents = !self.informers.views_by(OWNER, &object.uid, 1).is_empty();
         decide(&Snapshot { object, owners, dependents, has_dependents })
     }
+
+    /// It goes when it has no dependents any more: none from before its deletion may be missing here.
+    fn footing(&self, key: &str) -> Option<Footing> {
+        let object = self.object(key).filter(waits_for_dependents)?;
+        Some(Footing::always(&object.resource_version, INDEXED))
+    }
+}
+
+fn waits_for_dependents(object: &ObjectView) -> bool {
+    object.deletion.is_some() && (object.has_finalizer(decide::FOREGROUND) || object.has_finalizer(decide::ORPHAN))
 }
 
 /// `resource/namespace/name`; no namespace leaves the middle empty.

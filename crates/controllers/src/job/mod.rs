@@ -11,7 +11,7 @@ mod template;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use api::meta;
+use api::meta::{self, Object};
 use api::proto::meta_v1::Status;
 use api::time::Instant;
 use client::{EventDraft, WorkQueue};
@@ -21,6 +21,7 @@ pub use decide::{Snapshot, decide, is_finished};
 pub use observe::{JOBS_BY_PARENT, PODS_BY_JOB, jobs_by_parent, pods_by_job};
 
 use crate::driver::Controller;
+use crate::footing::Footing;
 use crate::informers::Informers;
 use crate::plan::Plan;
 use observe::{Moment, Observed};
@@ -54,6 +55,11 @@ impl Controller for JobController {
             Observed::Orphans(orphans) => observe::release_orphans(&orphans),
             Observed::Nothing => Plan::nothing("there is no such Job"),
         }
+    }
+
+    fn footing(&self, key: &str) -> Option<Footing> {
+        let job = self.informers.jobs.get_key(key)?;
+        Some(Footing::in_doubt(job.meta(), &["pods"]))
     }
 
     fn refused(&self, key: &str, plan: &Plan, status: &Status, failed: Option<usize>) -> Vec<EventDraft> {

@@ -18,7 +18,8 @@ use client::WorkQueue;
 use client::informer::{Change, Informer};
 
 use crate::driver::Controller;
-use crate::informers::{Informers, NAMESPACE};
+use crate::footing::Footing;
+use crate::informers::{INDEXED, Informers, NAMESPACE};
 use crate::object_view::ObjectView;
 use crate::plan::{Plan, Write};
 
@@ -81,6 +82,13 @@ impl Controller for Namespaces {
         };
         furnish(key, has, &self.root_ca)
     }
+
+    /// It ends when nothing is left in it: since its deletion nothing comes any more (the store compares that), and what came
+    /// before must be known here.
+    fn footing(&self, key: &str) -> Option<Footing> {
+        let namespace = self.informers.namespaces.get("", key).filter(|namespace| namespace.is_deleting())?;
+        Some(Footing::always(namespace.resource_version(), INDEXED))
+    }
 }
 
 /// What is there of that which each namespace must have.
@@ -102,12 +110,10 @@ pub fn furnish(namespace: &str, has: Has, root_ca: &str) -> Plan {
     if !has.root_ca && !root_ca.is_empty() {
         let mut config = ConfigMap { metadata: metadata(ROOT_CA), ..Default::default() };
         config.data.insert("ca.crt".to_owned(), root_ca.to_owned());
-        let why = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.";
-        config
-            .metadata
-            .get_or_insert_default()
-            .annotations
-            .insert("kubernetes.io/description".to_owned(), why.to_owned());
+        // As the API server makes it with a new namespace.
+        let about = "Contains a CA bundle that can be used to verify the API server.";
+        let annotations = &mut config.metadata.get_or_insert_default().annotations;
+        annotations.insert("raftsman.io/description".to_owned(), about.to_owned());
         plan.writes.push(Write::create(config));
     }
     if !plan.writes.is_empty() {

@@ -243,3 +243,17 @@ fn a_doubt_is_no_sign_of_life() {
     assert!(!is_sign_of_life(Some(&reported(1)), Some(&unknown(&[]))), "this controller wrote that");
     assert!(!is_sign_of_life(Some(&reported(1)), Some(&reported(1))) && !is_sign_of_life(Some(&reported(1)), None));
 }
+
+#[test]
+fn a_toleration_that_no_clock_can_hold_is_for_ever() {
+    for seconds in [i64::MAX, i64::MAX / 1000, i64::MAX / 1000 + 1] {
+        let lost = snapshot(None, 1_000, vec![pod("a", Some(seconds))]);
+        let plan = decide(&lost);
+        assert!(plan.writes.is_empty() && plan.requeue_after > Some(after(1 << 40)), "{plan:?}");
+        // A taint of a node that answers is timed by the wall clock.
+        let key = "node.kubernetes.io/unreachable";
+        let pod = pod("a", Some(seconds));
+        let tainted = Taint { key: key.into(), effect: "NoExecute".into(), ..Default::default() };
+        assert!(super::eviction::leaves_at(&pod, &tainted, at(0)) > Some(at(1 << 40)));
+    }
+}

@@ -123,7 +123,7 @@ fn delete_untolerant(snapshot: &Snapshot, taints: &[&Taint]) -> Plan {
 }
 
 /// When the Pod must leave for this taint; `None`: it tolerates it for ever.
-fn leaves_at(pod: &PodView, taint: &Taint, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+pub(super) fn leaves_at(pod: &PodView, taint: &Taint, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let since = time::opt(&taint.time_added).unwrap_or(now);
     match stay(&pod.tolerations, &taint.key, &taint.value) {
         Stay::ForEver => None,

@@ -44,13 +44,13 @@ pub(super) fn count(turn: &mut Turn<'_>, mode: Mode) {
         && let Some(pod) = failed.pop()
     {
         release(turn, pod);
-        turn.status.failed += 1;
+        turn.status.failed = turn.status.failed.saturating_add(1);
     }
     while turn.room() > reserved
         && let Some(pod) = succeeded.pop()
     {
         release(turn, pod);
-        turn.status.succeeded += 1;
+        turn.status.succeeded = turn.status.succeeded.saturating_add(1);
     }
     if !succeeded.is_empty() || !failed.is_empty() {
         turn.more();
@@ -99,7 +99,7 @@ pub(super) fn fail_active(turn: &mut Turn<'_>) {
             return turn.more();
         }
         release(turn, pod);
-        turn.status.failed += 1;
+        turn.status.failed = turn.status.failed.saturating_add(1);
         turn.active_change -= 1;
     }
     if turn.active_change < 0 {
@@ -124,7 +124,7 @@ pub(super) fn release_all(turn: &mut Turn<'_>) {
 fn wanted(turn: &Turn<'_>) -> usize {
     let parallelism = turn.spec.parallelism.unwrap_or(1).max(0);
     let wanted = match turn.spec.completions {
-        Some(completions) => (completions - turn.succeeded()).min(parallelism),
+        Some(completions) => completions.saturating_sub(turn.succeeded()).min(parallelism),
         // A work queue: once one has succeeded, the others finish what there is, whatever parallelism says now.
         None if turn.succeeded() > 0 => return turn.census.active.len(),
         None => parallelism,

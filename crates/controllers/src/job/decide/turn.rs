@@ -56,12 +56,12 @@ impl<'a> Turn<'a> {
 
     /// Pods that succeeded, counted or not.
     pub(super) fn succeeded(&self) -> i32 {
-        self.status.succeeded + count(self.census.succeeded.len())
+        self.status.succeeded.saturating_add(count(self.census.succeeded.len()))
     }
 
     /// Pods that failed, counted or not.
     pub(super) fn failed(&self) -> i32 {
-        self.status.failed + count(self.census.failed.len())
+        self.status.failed.saturating_add(count(self.census.failed.len()))
     }
 
     pub(super) fn restart_policy(&self) -> &str {
@@ -193,7 +193,7 @@ impl<'a> Turn<'a> {
     }
 
     fn count_pods(&mut self) {
-        let active = count(self.census.active.len()) + self.active_change;
+        let active = count(self.census.active.len()).saturating_add(self.active_change);
         let ready = count(self.census.active.iter().filter(|pod| pod.ready).count());
         self.status.active = active;
         self.status.ready = Some(ready.min(active));

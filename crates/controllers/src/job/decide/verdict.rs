@@ -12,6 +12,7 @@ use chrono::TimeDelta;
 use super::dependencies::Dependencies;
 use super::ending_of;
 use super::turn::Turn;
+use crate::pod_view::sum;
 
 /// Which end the Job is going to; the condition of it is written before its last Pods are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +71,8 @@ fn past_backoff_limit(turn: &Turn<'_>) -> bool {
         return true;
     }
     let restarts = match turn.restart_policy() {
-        "OnFailure" => turn.census.active.iter().map(|pod| pod.restarts).sum::<i32>(),
-        "Always" => turn.census.active.iter().map(|pod| pod.failed_restarts).sum::<i32>(),
+        "OnFailure" => sum(turn.census.active.iter().map(|pod| pod.restarts)),
+        "Always" => sum(turn.census.active.iter().map(|pod| pod.failed_restarts)),
         _ => return false,
     };
     if limit == 0 { restarts > 0 } else { restarts >= limit }
@@ -86,7 +87,8 @@ fn past_deadline(turn: &mut Turn<'_>) -> bool {
     let Some(start) = time::opt(&turn.status.start_time).filter(|_| !turn.resumes()) else {
         return false;
     };
-    let left = TimeDelta::seconds(seconds) - (turn.snapshot.now - start);
+    let deadline = TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX);
+    let left = deadline.checked_sub(&(turn.snapshot.now - start)).unwrap_or(TimeDelta::MAX);
     match left.to_std() {
         Ok(left) if !left.is_zero() => {
             turn.look_again(left);
@@ -124,4 +126,29 @@ pub(super) fn deadline(turn: &Turn<'_>) -> Option<Duration> {
 pub(super) fn cause(turn: &Turn<'_>, ending: Ending) -> (String, String) {
     let interim = condition::find(&turn.status.conditions, ending.interim());
     interim.map(|interim| (interim.reason.clone(), interim.message.clone())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use api::proto::batch_v1::JobSpec;
+    use chrono::DateTime;
+
+    use super::super::world::World;
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_no_clock_can_hold_never_passes() {
+        for seconds in [i64::MAX, i64::MAX / 1000 + 1, i64::MAX / 1000] {
+            let spec = JobSpec { active_deadline_seconds: Some(seconds), ..Default::default() };
+            let mut world = World::new(JobSpec { parallelism: Some(1), completions: Some(1), ..spec });
+            for now in
+                [DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH - TimeDelta::days(1), DateTime::<chrono::Utc>::MAX_UTC]
+            {
+                world.now = now;
+                let plan = world.look();
+                assert!(plan.why.starts_with("running"), "{}", plan.why);
+                assert!(plan.requeue_after > Some(Duration::from_secs(1 << 40)), "{plan:?}");
+            }
+        }
+    }
 }
