@@ -11,7 +11,9 @@
 //! it may have, so what the agent knows is worth nothing until it has listed its Pods anew. Shims hold the same deadline by
 //! themselves, from the file that [`tell_shims`] writes: they need no agent for it.
 
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -141,11 +143,31 @@ impl Drop for Short {
     }
 }
 
-/// Writes the last renewal for the shims: when it was sent, the boot that this clock belongs to, its tenure. Not synced: the
-/// clock does not survive a reboot either.
+/// Writes the last renewal for the shims: when it was sent, the boot that this clock belongs to, its tenure. The record is
+/// overwritten in place, so that a full disk ends no container of a healthy node; the numbers stand in it twice, so that a shim
+/// that reads it half-written knows. Not synced: the clock does not survive a reboot either.
 fn tell_shims(lease: &Path, sent: u64, tenure: u64) -> io::Result<()> {
+    let record = record(sent, &shim_files::boot_id()?, tenure);
+    match OpenOptions::new().write(true).open(lease) {
+        Ok(file) if file.metadata()?.len() == record.len() as u64 => file.write_all_at(record.as_bytes(), 0),
+        // The first since the boot, or one of an agent of before.
+        Ok(_) => begin_record(lease, &record),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => begin_record(lease, &record),
+        Err(error) => Err(error),
+    }
+}
+
+/// Of the same length always.
+fn record(sent: u64, boot: &str, tenure: u64) -> String {
+    format!("{sent:020} {boot:36} {tenure:020} {sent:020} {tenure:020}\n")
+}
+
+fn begin_record(lease: &Path, record: &str) -> io::Result<()> {
     let unfinished = lease.with_extension("new");
-    std::fs::write(&unfinished, format!("{sent} {} {tenure}\n", shim_files::boot_id()?))?;
+    let mut file = File::create(&unfinished)?;
+    file.write_all(record.as_bytes())?;
+    // Until then its place on the disk may not be its own.
+    file.sync_all()?;
     std::fs::rename(&unfinished, lease)
 }
 
@@ -199,7 +221,7 @@ mod tests {
         let sent = boot_ns();
         fence.renewed(&lease, sent).unwrap();
         let text = std::fs::read_to_string(&lease).unwrap();
-        assert_eq!(text, format!("{sent} {} {sent}\n", shim_files::boot_id().unwrap()));
+        assert_eq!(text, record(sent, &shim_files::boot_id().unwrap(), sent));
         fence.another_tenure(0).await;
         fence.listed(sent);
         fence.opens(AFTER).await;
@@ -210,6 +232,18 @@ mod tests {
         std::fs::write(&lease, "1 another-boot 1\n").unwrap();
         drop_stale(&lease).unwrap();
         assert!(!lease.exists());
+    }
+
+    #[test]
+    fn a_renewal_needs_no_room_on_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let lease = dir.path().join("lease");
+        tell_shims(&lease, 7, 7).unwrap();
+        // As on a full disk: nothing can be begun beside it.
+        std::fs::create_dir(dir.path().join("lease.new")).unwrap();
+        tell_shims(&lease, u64::MAX, 7).unwrap();
+        let text = std::fs::read_to_string(&lease).unwrap();
+        assert_eq!(text, record(u64::MAX, &shim_files::boot_id().unwrap(), 7));
     }
 
     #[test]

@@ -3,11 +3,14 @@
 //! Finished Pods keep no worker and, where nothing is on disk for them, no memory either.
 
 use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use client::watch::{Batch, Event, WatchOptions};
 use client::{Client, Error};
+use futures::FutureExt;
 use proto::core_v1::Pod;
 use tokio::task::JoinSet;
 
@@ -146,9 +149,21 @@ impl Pods {
         }
         let mailbox = Mailbox::default();
         self.entries.insert(uid.clone(), Entry::Working(mailbox.clone()));
-        let shared = self.shared.clone();
-        // Boxed: the task's memory is that of its largest moment otherwise.
-        self.workers.spawn(async move { (uid, Box::pin(worker::run(shared, node, pod, mailbox)).await) });
+        let (shared, client) = (self.shared.clone(), self.client.clone());
+        let metadata = pod.metadata.as_ref();
+        let name = metadata.map(|metadata| (metadata.namespace.clone(), metadata.name.clone())).unwrap_or_default();
+        self.workers.spawn(async move {
+            // Boxed: the task's memory is that of its largest moment otherwise.
+            let run = |pod| Box::pin(worker::run(shared.clone(), node.clone(), pod, mailbox.clone()));
+            let again = || Box::pin(as_it_is(&client, &name, &uid));
+            match unbroken(pod, AFTER_PANIC, run, again).await {
+                Some(finished) => (uid, finished),
+                None => {
+                    end_orphan(&shared, &uid).await;
+                    (uid, Finished::Gone)
+                }
+            }
+        });
     }
 
     /// A simulated Pod that was being deleted leaves the selection when it ends, just as if it were removed; the event has its
@@ -236,6 +251,41 @@ impl Pods {
     }
 }
 
+/// Before a worker that broke is followed by another.
+const AFTER_PANIC: Duration = Duration::from_secs(5);
+
+/// Runs a worker to its end. One that panics is followed by another, which takes up from the records what runs: without one
+/// nobody would stop the Pod or tell how it ended. `None`: the Pod had gone by then.
+async fn unbroken<W: Future<Output = Finished>, A: Future<Output = Option<Pod>>>(
+    mut pod: Pod,
+    pause: Duration,
+    run: impl Fn(Pod) -> W,
+    again: impl Fn() -> A,
+) -> Option<Finished> {
+    loop {
+        match AssertUnwindSafe(run(pod)).catch_unwind().await {
+            Ok(finished) => return Some(finished),
+            Err(_) => tracing::error!("a Pod's worker broke; the Pod gets another"),
+        }
+        tokio::time::sleep(pause).await;
+        pod = again().await?;
+    }
+}
+
+/// The Pod as the API has it now; `None`: it is no more.
+async fn as_it_is(client: &Client, (namespace, name): &(String, String), expected: &str) -> Option<Pod> {
+    loop {
+        match client.get::<Pod>(namespace, name).await {
+            Ok(pod) => return Some(pod).filter(|pod| uid(pod) == expected),
+            Err(error) if error.is_not_found() => return None,
+            Err(error) => {
+                tracing::warn!(pod = name, %error, "cannot read a Pod; trying again");
+                tokio::time::sleep(AFTER_PANIC).await;
+            }
+        }
+    }
+}
+
 /// Grace of containers whose Pod was removed while nobody looked.
 const ORPHAN_GRACE: Duration = Duration::from_secs(10);
 
@@ -277,4 +327,32 @@ fn may_be_removed(pod: &Pod) -> bool {
 /// No node has reported anything of it yet.
 fn is_new(pod: &Pod) -> bool {
     pod.status.as_ref().is_none_or(|status| status.start_time.is_none() && !is_terminal(&status.phase))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_breaks_is_followed_by_another_with_the_pod_as_it_is_then() {
+        let runs = Cell::new(0);
+        let named = |name: &str| {
+            let metadata = proto::meta_v1::ObjectMeta { name: name.to_owned(), ..Default::default() };
+            Pod { metadata: Some(metadata), ..Pod::default() }
+        };
+        let run = |pod: Pod| {
+            runs.set(runs.get() + 1);
+            async move {
+                assert_eq!(pod.metadata.unwrap_or_default().name, "newer", "the first breaks here");
+                Finished::Reported
+            }
+        };
+        let newer = || async { Some(named("newer")) };
+        let pause = Duration::ZERO;
+        assert_eq!(unbroken(named("older"), pause, run, newer).await, Some(Finished::Reported));
+        assert_eq!(runs.get(), 2);
+        assert_eq!(unbroken(named("older"), pause, run, || async { None }).await, None);
+    }
 }

@@ -39,7 +39,7 @@ const MARGIN: Duration = Duration::from_secs(60);
 const DRIFT_PART: u32 = 500;
 
 /// How long a Pod stays on a node with this taint of effect NoExecute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stay {
     /// Zero: it does not tolerate the taint.
     For(Duration),
@@ -56,6 +56,12 @@ pub fn stay(tolerations: &[Toleration], key: &str, value: &str) -> Stay {
         Some(seconds) => Stay::For(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))),
         None => Stay::ForEver,
     }
+}
+
+/// Whether a Pod would be given up sooner by the new tolerations. Where it runs already, its node ends it by those that it began
+/// with, so that must not be.
+pub fn is_shortened(new: &[Toleration], old: &[Toleration]) -> bool {
+    stay(new, UNREACHABLE, "") < stay(old, UNREACHABLE, "")
 }
 
 /// How long after a renewal of the node's Lease was sent its containers end; `None`: never by this.
@@ -112,6 +118,14 @@ mod tests {
         // It names a value that the taint does not have.
         let other_value = Toleration { value: "x".into(), ..toleration(UNREACHABLE, "Equal", "NoExecute", None) };
         assert_eq!(of(&[other_value]), seconds(0));
+    }
+
+    #[test]
+    fn a_stay_for_ever_is_the_longest() {
+        let own = |seconds| [toleration(UNREACHABLE, "Exists", "NoExecute", seconds)];
+        assert!(is_shortened(&own(Some(i64::MAX)), &own(None)) && !is_shortened(&own(None), &own(Some(1))));
+        assert!(is_shortened(&own(Some(1)), &own(Some(2))) && !is_shortened(&own(Some(2)), &own(Some(2))));
+        assert!(is_shortened(&[], &own(Some(2))) && !is_shortened(&own(Some(2)), &[]));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Kubernetes' times: seconds (Time) or microseconds (MicroTime) of UTC. Nothing here reads a clock.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use proto::meta_v1::{MicroTime, Time};
 
 /// An instant; callers pass the present one in.
@@ -35,6 +35,16 @@ fn instant(seconds: i64, nanos: Option<i32>) -> Option<Instant> {
     DateTime::from_timestamp(seconds, u32::try_from(nanos.unwrap_or(0)).ok()?)
 }
 
+/// `at` and so many seconds more; the last second of the year 9999, the latest that a stored time can name, where that is past it.
+pub fn later(at: Instant, seconds: i64) -> Instant {
+    const LATEST: Instant = match DateTime::from_timestamp(253_402_300_799, 0) {
+        Some(latest) => latest,
+        None => DateTime::<Utc>::MAX_UTC,
+    };
+    let later = TimeDelta::try_seconds(seconds).and_then(|seconds| at.checked_add_signed(seconds));
+    later.unwrap_or(LATEST).min(LATEST)
+}
+
 /// `2026-11-24T20:40:00Z`.
 pub fn rfc3339(at: Instant) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
@@ -61,6 +71,15 @@ mod tests {
         assert_eq!(from_micro_time(&to_micro_time(at)).expect("a time").timestamp_subsec_nanos(), 123_456_000);
         assert_eq!(from_time(&Time::default()), None);
         assert_eq!(from_time(&Time { seconds: Some(i64::MAX), nanos: Some(-1) }), None);
+    }
+
+    #[test]
+    fn no_number_of_seconds_is_too_large() {
+        let at = DateTime::from_timestamp(1_700_000_000, 0).expect("in range");
+        assert_eq!(later(at, 30).timestamp(), 1_700_000_030);
+        for seconds in [300_000_000_000, 8_000_000_000_000, i64::MAX] {
+            assert_eq!(rfc3339(later(at, seconds)), "9999-12-31T23:59:59Z", "{seconds}");
+        }
     }
 
     #[test]

@@ -179,4 +179,9 @@ async fn revisions_that_are_not_there() {
     let cause = &future.json()["details"]["causes"][0];
     assert_eq!(cause["reason"], "ResourceVersionTooLarge");
     assert_eq!(future.headers["retry-after"], "1");
+
+    let future = get(another, &format!("{jobs}?resourceVersion=999999&resourceVersionMatch=Exact")).await;
+    let (code, reason, message) = future.status();
+    assert_eq!((code, reason.as_str()), (504, "Timeout"), "{message}");
+    assert!(message.starts_with("Timeout: Too large resource version: 999999, current: "), "{message}");
 }

@@ -113,6 +113,27 @@ async fn a_bound_pod_ends_gracefully() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_grace_is_too_long_to_be_counted() {
+    let plane = plane::start().await;
+    let mut room = Room::new(&plane, "long").await;
+    let mut patient = bound(&room.namespace.clone(), "own");
+    patient.spec.get_or_insert_default().termination_grace_period_seconds = Some(i64::MAX);
+    room.create_pod(patient).await;
+    room.create_pod(bound(&room.namespace.clone(), "asked")).await;
+    for (name, asked) in [("own", None), ("asked", Some(i64::MAX))] {
+        room.delete_pod(name, DeleteOptions { grace_period_seconds: asked, ..Default::default() })
+            .await
+            .expect("begun");
+        let pod = room.pod(name).await.expect("still there");
+        assert_eq!(grace(&pod), Some(i64::MAX));
+        let at = pod.metadata.and_then(|meta| api::time::opt(&meta.deletion_timestamp)).map(api::time::rfc3339);
+        assert_eq!(at.as_deref(), Some("9999-12-31T23:59:59Z"));
+    }
+    room.delete_pod("own", DeleteOptions { grace_period_seconds: Some(0), ..Default::default() }).await.expect("ended");
+    assert_eq!(room.pod("own").await.expect_err("gone").code(), Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn finalizers_hold_and_the_last_one_lets_go() {
     let plane = plane::start().await;
     let mut room = Room::new(&plane, "finalizers").await;

@@ -1,7 +1,8 @@
 //! The container's deadline (design D7): its node's lease must have been renewed not too long ago.
 //!
-//! The agent writes the file `lease`, one line `SENT BOOT TENURE`, after each renewal that the control plane has committed:
-//! when its request was sent, on the boot clock; which boot that is; and which row of closely following renewals it belongs to.
+//! The agent writes the file `lease`, one line `SENT BOOT TENURE SENT TENURE`, after each renewal that the control plane has
+//! committed: when its request was sent, on the boot clock; which boot that is; and which row of closely following renewals it
+//! belongs to. The line is overwritten in place, so the numbers stand in it twice: where they differ it was read half-written.
 //! The shim reads it, and needs no agent to end its container.
 
 use std::fs;
@@ -31,7 +32,11 @@ impl Renewal {
     fn parse(text: &str) -> Option<Renewal> {
         let mut fields = text.split_ascii_whitespace();
         let sent_ns = fields.next()?.parse().ok()?;
-        Some(Renewal { sent_ns, tenure: fields.nth(1).and_then(|tenure| tenure.parse().ok()).unwrap_or(0) })
+        let renewal = Renewal { sent_ns, tenure: fields.nth(1).and_then(|tenure| tenure.parse().ok()).unwrap_or(0) };
+        // An agent of before writes them once, and never in place.
+        let Some(sent_again) = fields.next() else { return Some(renewal) };
+        let again = Renewal { sent_ns: sent_again.parse().ok()?, tenure: fields.next()?.parse().ok()? };
+        (renewal == again).then_some(renewal)
     }
 }
 
@@ -90,7 +95,9 @@ mod tests {
         assert_eq!(deadline.at(), 120 * S);
         fs::write(&fence.lease, "105000000000 boot 7\n").unwrap();
         assert_eq!(deadline.at(), 125 * S);
-        for rubbish in ["", "soon\n", "-5 boot 7\n"] {
+        fs::write(&fence.lease, "00000000000105000000000 boot 00007 00000000000105000000000 00007   \n").unwrap();
+        assert_eq!(deadline.at(), 125 * S);
+        for rubbish in ["", "soon\n", "-5 boot 7\n", "900000000000 boot 7 105000000000 7\n", "900000000000 boot 7 9"] {
             fs::write(&fence.lease, rubbish).unwrap();
             assert_eq!(deadline.at(), 125 * S, "{rubbish:?}");
         }

@@ -25,6 +25,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use fence::Deadline;
 use launch::{CannotRun, Waiting};
@@ -32,6 +33,9 @@ use output::Files;
 use record::{Exit, Start};
 use spec::Spec;
 use supervise::{Rules, Sources};
+
+/// Between two attempts to store how the container ended.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -82,10 +86,33 @@ fn own(dir: &Path, lock: Option<i32>) -> Result<(), String> {
             exit_of(&outcome, start.started_ns, &spec, files.lost_bytes)
         }
     };
-    files.sync().map_err(during("output"))?;
-    record::write_durably(dir, "exit", &exit.text()).map_err(during("exit"))?;
+    if let Err(error) = files.sync() {
+        // How the container ended is worth more than that its output is safe.
+        eprintln!("raftsman-shim: output: {error}");
+    }
+    keep_exit(dir, &exit).map_err(during("exit"))?;
     tell("exited");
     Ok(())
+}
+
+/// Writes the last record, however long the disk refuses it (it may be full): nobody else knows how the container ended.
+fn keep_exit(dir: &Path, exit: &Exit) -> io::Result<()> {
+    let text = exit.text();
+    let mut told = false;
+    loop {
+        match record::write_durably(dir, "exit", &text) {
+            Ok(()) => return Ok(()),
+            // The Pod's records were removed: nobody asks any more.
+            Err(error) if !dir.exists() => return Err(error),
+            Err(error) => {
+                if !told {
+                    eprintln!("raftsman-shim: exit: {error}; trying again");
+                }
+                told = true;
+                std::thread::sleep(WRITE_AGAIN);
+            }
+        }
+    }
 }
 
 /// No signal, terminal or working directory of the agent's may reach into a container's life.

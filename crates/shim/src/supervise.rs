@@ -24,6 +24,9 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Killed processes are looked for again this often, for one can fork while it is being killed.
 const SWEEP: Duration = Duration::from_millis(20);
 const READ_BYTES: usize = 16 * 1024;
+/// Reads of one stream in one round, about what a pipe holds: a container that writes without end must not keep the loop
+/// from its fence and from who stops it.
+const READS_A_ROUND: usize = 4;
 
 /// Everything that the loop listens to.
 pub struct Sources {
@@ -101,12 +104,13 @@ pub fn supervise(sources: Sources, rules: Rules, files: &mut Files) -> io::Resul
 }
 
 impl Loop<'_> {
-    /// Stores all that the streams hold now.
+    /// Stores what the streams hold now, up to a bound: what is left makes the next wait return at once.
     fn read_streams(&mut self) {
         let mut bytes = [0; READ_BYTES];
         let mut lines = Vec::new();
         for (file, stream) in &mut self.streams {
-            while let Some(open) = file {
+            for _ in 0..READS_A_ROUND {
+                let Some(open) = file else { break };
                 match open.read(&mut bytes) {
                     Ok(0) => {
                         stream.finish(clock::wall_ns(), &mut lines);

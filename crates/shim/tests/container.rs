@@ -169,6 +169,48 @@ fn after_the_grace_the_whole_group_is_killed() {
     eventually("the child is gone", || !is_running(child));
 }
 
+/// Who writes without a pause keeps the shim busy, but not from what it is there for.
+#[test]
+fn a_container_that_writes_without_end_is_stopped_within_its_grace() {
+    let mut container = Container::start("yes", "trap '' TERM; exec yes", &["output_bytes_max=1000000"]);
+    container.word();
+    eventually("it writes", || container.dir.join("output.1").exists());
+    let pid = pid_of(&container);
+    container.stop(500);
+    eventually("it is killed", || !is_running(pid));
+    assert_eq!(container.end(), ok("137", "Error"));
+}
+
+#[test]
+fn the_fence_ends_a_container_that_writes_without_end() {
+    let lease = std::env::temp_dir().join(format!("raftsman-shim-writes-{}", std::process::id()));
+    fs::write(&lease, format!("{}\n", boot_ns())).unwrap();
+    let lease_field = format!("lease={}", lease.display());
+    let fields = [lease_field.as_str(), "fence_after_ms=1000", "output_bytes_max=1000000"];
+    let mut container = Container::start("writes", "exec yes", &fields);
+    container.word();
+    let pid = pid_of(&container);
+    eventually("it is ended", || !is_running(pid));
+    assert_eq!(container.end().1, "NodeUnreachable");
+    fs::remove_file(&lease).unwrap();
+}
+
+#[test]
+fn an_exit_that_cannot_be_stored_is_stored_once_it_can() {
+    let mut container = Container::start("full", "sleep 1; exit 7", &[]);
+    container.word();
+    // As a full disk: the record cannot be begun.
+    let obstacle = container.dir.join("exit.new");
+    fs::create_dir(&obstacle).unwrap();
+    let pid = pid_of(&container);
+    eventually("the program has ended", || !is_running(pid));
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(!container.dir.join("exit").exists());
+    assert!(container.shim.try_wait().unwrap().is_none(), "only the shim knows the exit code");
+    fs::remove_dir(&obstacle).unwrap();
+    assert_eq!(container.end(), ok("7", "Error"));
+}
+
 #[test]
 fn who_left_the_session_ends_with_the_container() {
     let script = "setsid sleep 1000 >/dev/null 2>&1 & echo $!; exit 0";

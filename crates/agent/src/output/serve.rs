@@ -12,7 +12,7 @@ use proto::raftsman_v1::agent_message::Message as Answer;
 use proto::raftsman_v1::agent_service_client::AgentServiceClient;
 use proto::raftsman_v1::server_message::Message as Asked;
 use proto::raftsman_v1::{AgentMessage, AgentOutputRequest, End, Hello};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -57,10 +57,13 @@ async fn connect(server: &Server, nodes: &[String], runtime: &Arc<dyn Runtime>) 
         reads.drop_finished();
         match message.message {
             Some(Asked::ReadOutput(request)) => {
-                let answer = answer(message.id, request, runtime.clone(), sender.clone());
-                reads.tasks.insert(message.id, tokio::spawn(answer));
+                let outlet = Outlet { id: message.id, room: room(&request), sender: sender.clone() };
+                let room = outlet.room.clone();
+                let task = tokio::spawn(answer(request, runtime.clone(), outlet));
+                reads.running.insert(message.id, Read { task, room });
             }
             Some(Asked::Cancel(_)) => reads.cancel(message.id),
+            Some(Asked::Credit(credit)) => reads.credit(message.id, credit.pieces),
             None => {}
         }
     }
@@ -70,39 +73,73 @@ async fn connect(server: &Server, nodes: &[String], runtime: &Arc<dyn Runtime>) 
 /// The answers in progress on one stream; they end with it.
 #[derive(Default)]
 struct Reads {
-    tasks: HashMap<u64, JoinHandle<()>>,
+    running: HashMap<u64, Read>,
+}
+
+struct Read {
+    task: JoinHandle<()>,
+    room: Room,
 }
 
 impl Reads {
     fn cancel(&mut self, id: u64) {
-        if let Some(task) = self.tasks.remove(&id) {
-            task.abort();
+        if let Some(read) = self.running.remove(&id) {
+            read.task.abort();
+        }
+    }
+
+    fn credit(&self, id: u64, pieces: u32) {
+        if let Some(Read { room: Some(room), .. }) = self.running.get(&id) {
+            room.add_permits(pieces as usize);
         }
     }
 
     fn drop_finished(&mut self) {
-        self.tasks.retain(|_, task| !task.is_finished());
+        self.running.retain(|_, read| !read.task.is_finished());
     }
 }
 
 impl Drop for Reads {
     fn drop(&mut self) {
-        self.tasks.values().for_each(JoinHandle::abort);
+        self.running.values().for_each(|read| read.task.abort());
     }
 }
 
-async fn answer(id: u64, request: AgentOutputRequest, runtime: Arc<dyn Runtime>, sender: mpsc::Sender<AgentMessage>) {
-    let status = send_output(id, request, &*runtime, &sender).await.err();
-    // A stream that is gone has nobody to tell.
-    let _ = sender.send(AgentMessage { id, message: Some(Answer::End(End { status })) }).await;
+/// How many pieces the server's reader has room for; `None`: the server does not count.
+type Room = Option<Arc<Semaphore>>;
+
+fn room(request: &AgentOutputRequest) -> Room {
+    (request.window > 0).then(|| Arc::new(Semaphore::new(request.window as usize)))
 }
 
-async fn send_output(
+/// The way of one answer to the server.
+struct Outlet {
     id: u64,
-    request: AgentOutputRequest,
-    runtime: &dyn Runtime,
-    sender: &mpsc::Sender<AgentMessage>,
-) -> Result<(), Status> {
+    room: Room,
+    sender: mpsc::Sender<AgentMessage>,
+}
+
+impl Outlet {
+    /// Waits until the reader has room; false: the stream is gone.
+    async fn send(&self, piece: Vec<u8>) -> bool {
+        if let Some(room) = &self.room {
+            match room.acquire().await {
+                Ok(place) => place.forget(),
+                Err(_) => return false,
+            }
+        }
+        let message = AgentMessage { id: self.id, message: Some(Answer::Output(piece)) };
+        self.sender.send(message).await.is_ok()
+    }
+}
+
+async fn answer(request: AgentOutputRequest, runtime: Arc<dyn Runtime>, outlet: Outlet) {
+    let status = send_output(request, &*runtime, &outlet).await.err();
+    // A stream that is gone has nobody to tell.
+    let _ = outlet.sender.send(AgentMessage { id: outlet.id, message: Some(Answer::End(End { status })) }).await;
+}
+
+async fn send_output(request: AgentOutputRequest, runtime: &dyn Runtime, outlet: &Outlet) -> Result<(), Status> {
     if runtime.is_simulated() {
         return Ok(());
     }
@@ -132,8 +169,7 @@ async fn send_output(
         |error: std::io::Error| internal(format!("cannot read the output of container {container:?}: {error}"));
     let mut reader = Reader::open(dir, request).map_err(failed)?;
     while let Some(bytes) = reader.next().await.map_err(failed)? {
-        let piece = AgentMessage { id, message: Some(Answer::Output(bytes)) };
-        if sender.send(piece).await.is_err() {
+        if !outlet.send(bytes).await {
             break;
         }
     }
@@ -157,4 +193,33 @@ fn internal(message: String) -> Status {
 
 fn failure(code: i32, reason: &str, message: String) -> Status {
     Status { status: "Failure".to_owned(), code, reason: reason.to_owned(), message, ..Status::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_is_sent_than_the_reader_has_room_for() {
+        let (sender, mut sent) = mpsc::channel(PIECES);
+        let room = room(&AgentOutputRequest { window: 2, ..Default::default() });
+        let outlet = Outlet { id: 7, room: room.clone(), sender };
+        let mut reads = Reads::default();
+        let task = tokio::spawn(async move {
+            for number in 0..4 {
+                outlet.send(vec![number]).await;
+            }
+        });
+        reads.running.insert(7, Read { task, room });
+        let mut next = async || sent.recv().await.and_then(|message| message.message);
+        assert_eq!(next().await, Some(Answer::Output(vec![0])));
+        assert_eq!(next().await, Some(Answer::Output(vec![1])));
+        tokio::task::yield_now().await;
+        assert!(!reads.running[&7].task.is_finished(), "it waits for its reader");
+        reads.credit(7, 1);
+        assert_eq!(next().await, Some(Answer::Output(vec![2])));
+        reads.credit(7, 5);
+        assert_eq!(next().await, Some(Answer::Output(vec![3])));
+        assert_eq!(next().await, None);
+    }
 }

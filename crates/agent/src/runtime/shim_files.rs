@@ -62,7 +62,9 @@ pub fn spec(launch: &Launch, fence: Option<&Fence>) -> Result<Vec<u8>, String> {
     }
     if let Some(fence) = fence {
         field("lease", fence.lease.as_os_str().as_encoded_bytes())?;
-        field("fence_after_ms", fence.deadline.after.as_millis().to_string().as_bytes())?;
+        // Who tolerates more milliseconds than the field holds is not ended by it either way.
+        let after_ms = u64::try_from(fence.deadline.after.as_millis()).unwrap_or(u64::MAX);
+        field("fence_after_ms", after_ms.to_string().as_bytes())?;
         field("tenure", fence.deadline.tenure.to_string().as_bytes())?;
     }
     Ok(bytes)
@@ -192,6 +194,10 @@ mod tests {
         let fence = Fence { lease: Path::new("/l"), deadline };
         let bytes = spec(&launch, Some(&fence)).unwrap();
         assert_eq!(bytes, b"arg=sh\0arg=-c\0arg=a=b\nc\0env=A=1=2\0cwd=/\0lease=/l\0fence_after_ms=300000\0tenure=7\0");
+        let deadline = Deadline { after: Duration::from_secs(i64::MAX as u64), tenure: 7 };
+        let bytes = spec(&launch, Some(&Fence { lease: Path::new("/l"), deadline })).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.contains(&format!("fence_after_ms={}\0", u64::MAX)), "the shim reads 64 bits: {text}");
         let error = spec(&Launch { args: vec!["a\0b".into()], ..launch }, None).unwrap_err();
         assert_eq!(error, "arg holds a NUL byte");
     }

@@ -8,6 +8,8 @@
 //!  are stopped, then sidecars, then it is over.
 //! ```
 
+use std::time::Duration;
+
 use api::fence::NODE_LOST;
 use chrono::{DateTime, TimeDelta, Utc};
 use proto::core_v1::Pod;
@@ -38,6 +40,8 @@ pub struct Plan {
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances {
     pub now: DateTime<Utc>,
+    /// The same moment on the boot clock, which nobody sets: graces are counted on it.
+    pub boot: Duration,
     /// Since when the Pod is this node's: what its activeDeadlineSeconds are counted from.
     pub since: DateTime<Utc>,
     pub fence: Fence,
@@ -60,11 +64,22 @@ impl Fence {
 
 /// Kubernetes' default for spec.terminationGracePeriodSeconds.
 const GRACE_S: i64 = 30;
+/// After the end of a container's grace, before the agent does itself what the shim has not done.
+const AFTER_GRACE: Duration = Duration::from_secs(5);
 
 pub fn decide(pod: &Pod, lives: &[Life], circumstances: Circumstances) -> Plan {
+    let mut plan = without_deadline(pod, lives, circumstances);
+    if let Some(at) = circumstances.fence.ends_at {
+        hold_deadline(pod, lives, at, circumstances, &mut plan);
+    }
+    plan
+}
+
+/// What is to be done as far as the fence's deadline does not end what runs.
+fn without_deadline(pod: &Pod, lives: &[Life], circumstances: Circumstances) -> Plan {
     let mut plan = Plan::default();
     if let Some(grace) = ending(pod, circumstances) {
-        end(pod, lives, grace, &mut plan);
+        end(pod, lives, grace, circumstances, &mut plan);
         return plan;
     }
     if let Some(at) = deadline(pod, circumstances.since) {
@@ -76,7 +91,7 @@ pub fn decide(pod: &Pod, lives: &[Life], circumstances: Circumstances) -> Plan {
         match member.role {
             Role::Init if ready && !main_has_started(pod, lives) => {
                 if failed_for_good(member, life) {
-                    end(pod, lives, grace_of(pod), &mut plan);
+                    end(pod, lives, grace_of(pod), circumstances, &mut plan);
                     return plan;
                 }
                 keep_going(member, life, circumstances, &mut plan);
@@ -92,25 +107,23 @@ pub fn decide(pod: &Pod, lives: &[Life], circumstances: Circumstances) -> Plan {
         }
     }
     if all_main_are_done(pod, lives) {
-        end(pod, lives, grace_of(pod), &mut plan);
-    }
-    if let Some(at) = circumstances.fence.ends_at {
-        hold_deadline(pod, lives, at, circumstances.now, &mut plan);
+        end(pod, lives, grace_of(pod), circumstances, &mut plan);
     }
     plan
 }
 
 /// The shims' deadline held a second time, for one that does not run just now.
-fn hold_deadline(pod: &Pod, lives: &[Life], at: DateTime<Utc>, now: DateTime<Utc>, plan: &mut Plan) {
+fn hold_deadline(pod: &Pod, lives: &[Life], at: DateTime<Utc>, circumstances: Circumstances, plan: &mut Plan) {
     let mut running = members(spec(pod)).filter(|member| lives[member.index].is_running()).peekable();
-    if now < at {
+    if circumstances.now < at {
         if running.peek().is_some() {
             plan.wake_before(at);
         }
         return;
     }
-    let unasked = running.filter(|member| !lives[member.index].stopping);
-    plan.steps.extend(unasked.map(|member| Step::Stop { index: member.index, grace: TimeDelta::zero() }));
+    for member in running {
+        stop(member, &lives[member.index], TimeDelta::zero(), circumstances, plan);
+    }
 }
 
 /// The grace with which everything has to stop, when it has to.
@@ -141,20 +154,38 @@ fn grace_of(pod: &Pod) -> TimeDelta {
 }
 
 /// Stops what runs: the main and init containers first, sidecars when those are gone.
-fn end(pod: &Pod, lives: &[Life], grace: TimeDelta, plan: &mut Plan) {
-    plan.steps.clear();
+fn end(pod: &Pod, lives: &[Life], grace: TimeDelta, circumstances: Circumstances, plan: &mut Plan) {
+    *plan = Plan::default();
     let running = |member: &Member| lives[member.index].is_running();
     let (sidecars, others): (Vec<_>, Vec<_>) =
         members(spec(pod)).filter(running).partition(|member| member.role == Role::Sidecar);
     let stopped_now = if others.is_empty() { &sidecars } else { &others };
-    plan.steps.extend(
-        stopped_now
-            .iter()
-            .filter(|member| !lives[member.index].stopping)
-            .map(|member| Step::Stop { index: member.index, grace }),
-    );
+    for member in stopped_now {
+        stop(*member, &lives[member.index], grace, circumstances, plan);
+    }
     plan.over = sidecars.is_empty() && others.is_empty();
-    plan.wake_at = None;
+}
+
+/// Asks a container to end, where it was not asked to end as soon already: a grace can only become shorter. What has not ended
+/// some time after its grace is asked without one, again and again: that stop a runtime carries out itself.
+fn stop(member: Member, life: &Life, grace: TimeDelta, circumstances: Circumstances, plan: &mut Plan) {
+    let boot = circumstances.boot;
+    let by = boot.saturating_add(grace.to_std().unwrap_or_default());
+    let look_at = match life.stop_by {
+        Some(before) if boot >= before + AFTER_GRACE => {
+            plan.steps.push(Step::Stop { index: member.index, grace: TimeDelta::zero() });
+            boot + AFTER_GRACE
+        }
+        Some(before) if before <= by => before + AFTER_GRACE,
+        _ => {
+            plan.steps.push(Step::Stop { index: member.index, grace });
+            by + AFTER_GRACE
+        }
+    };
+    let left = TimeDelta::from_std(look_at.saturating_sub(boot)).ok();
+    if let Some(at) = left.and_then(|left| circumstances.now.checked_add_signed(left)) {
+        plan.wake_before(at);
+    }
 }
 
 /// Starts a container that has not run, or that is to run again and may.

@@ -26,7 +26,7 @@ fn pod(policy: &str, init: &[&str], main: &[&str]) -> Pod {
 }
 
 const NEW: Life =
-    Life { starts: 0, current: None, previous: None, crashes: 0, failures: 0, blocked: None, stopping: false };
+    Life { starts: 0, current: None, previous: None, crashes: 0, failures: 0, blocked: None, stop_by: None };
 
 fn running() -> Life {
     Life { starts: 1, current: Some(Run::Running { started_at: at(0) }), ..NEW }
@@ -39,7 +39,20 @@ fn exited(code: i32) -> Life {
 }
 
 fn plan(pod: &Pod, lives: &[Life], now: i64) -> Plan {
-    decide(pod, lives, Circumstances { now: at(now), since: at(0), fence: Fence::NONE })
+    decide(pod, lives, circumstances(now, Fence::NONE))
+}
+
+fn circumstances(now: i64, fence: Fence) -> Circumstances {
+    Circumstances { now: at(now), boot: boot(now), since: at(0), fence }
+}
+
+fn boot(now: i64) -> Duration {
+    Duration::from_secs(u64::try_from(500 + now).unwrap())
+}
+
+/// A container that has been told to end until then.
+fn told(by: i64) -> Life {
+    Life { stop_by: Some(boot(by)), ..running() }
 }
 
 fn starts(plan: &Plan) -> Vec<usize> {
@@ -115,8 +128,46 @@ fn a_deleted_pod_stops_with_its_grace_and_starts_nothing() {
     metadata.deletion_grace_period_seconds = Some(7);
     assert!(plan(&pod, &[NEW, NEW], 0).over, "deleted before its start");
     assert_eq!(stops(&plan(&pod, &[running(), exited(1)], 0)), [(0, 7)]);
-    let told = Life { stopping: true, ..running() };
-    assert_eq!(plan(&pod, &[told, exited(1)], 0), Plan::default());
+    let waits = Plan { wake_at: Some(at(12)), ..Plan::default() };
+    assert_eq!(plan(&pod, &[told(7), exited(1)], 1), waits, "it was told already");
+}
+
+#[test]
+fn a_grace_that_becomes_shorter_is_passed_on() {
+    let mut pod = pod("Always", &[], &["a"]);
+    let metadata = pod.metadata.as_mut().unwrap();
+    metadata.deletion_timestamp = Some(proto::meta_v1::Time::default());
+    metadata.deletion_grace_period_seconds = Some(600);
+    let of = |pod: &Pod, by: i64, now: i64| stops(&plan(pod, &[told(by)], now));
+    assert!(of(&pod, 600, 9).is_empty(), "the same again");
+    pod.metadata.as_mut().unwrap().deletion_grace_period_seconds = Some(0);
+    assert_eq!(of(&pod, 600, 9), [(0, 0)]);
+    assert!(of(&pod, 9, 10).is_empty(), "told");
+    let failed = PodStatus { phase: "Failed".into(), reason: NODE_LOST.into(), ..PodStatus::default() };
+    pod = Pod { metadata: Some(ObjectMeta::default()), status: Some(failed), ..pod };
+    assert_eq!(of(&pod, 600, 9), [(0, 0)], "given up while its grace ran");
+}
+
+#[test]
+fn what_a_shim_does_not_end_in_time_the_agent_ends() {
+    let mut pod = pod("Always", &[], &["a"]);
+    pod.metadata.as_mut().unwrap().deletion_timestamp = Some(proto::meta_v1::Time::default());
+    let first = plan(&pod, &[running()], 0);
+    assert_eq!((stops(&first), first.wake_at), (vec![(0, 30)], Some(at(35))));
+    assert_eq!(plan(&pod, &[told(30)], 34), Plan { wake_at: Some(at(35)), ..Plan::default() });
+    let late = plan(&pod, &[told(30)], 35);
+    assert_eq!((stops(&late), late.wake_at), (vec![(0, 0)], Some(at(40))), "and again");
+    assert!(plan(&pod, &[exited(137)], 40).over);
+}
+
+#[test]
+fn the_fence_also_ends_what_is_in_its_grace() {
+    let mut pod = pod("Always", &[], &["a"]);
+    pod.metadata.as_mut().unwrap().deletion_timestamp = Some(proto::meta_v1::Time::default());
+    pod.metadata.as_mut().unwrap().deletion_grace_period_seconds = Some(600);
+    let fence = Fence { is_open: false, ends_at: Some(at(20)) };
+    assert!(stops(&decide(&pod, &[told(600)], circumstances(19, fence))).is_empty());
+    assert_eq!(stops(&decide(&pod, &[told(600)], circumstances(20, fence))), [(0, 0)]);
 }
 
 #[test]
@@ -138,7 +189,7 @@ fn a_pod_that_the_control_plane_failed_is_stopped() {
 
 #[test]
 fn nothing_begins_while_the_fence_is_closed() {
-    let closed = Circumstances { now: at(9), since: at(0), fence: Fence { is_open: false, ends_at: Some(at(5)) } };
+    let closed = circumstances(9, Fence { is_open: false, ends_at: Some(at(5)) });
     let held = Plan { held: true, ..Plan::default() };
     assert_eq!(decide(&pod("Never", &[], &["a"]), &[NEW], closed), held);
     assert_eq!(decide(&pod("OnFailure", &[], &["a"]), &[exited(137)], closed), held, "nor does it restart in place");
@@ -151,7 +202,7 @@ fn what_outlives_the_fence_is_stopped_at_once() {
     let pod = pod("Always", &["sidecar-s"], &["a"]);
     let fenced = |now| {
         let fence = Fence { is_open: now < 20, ends_at: Some(at(20)) };
-        decide(&pod, &[running(), running()], Circumstances { now: at(now), since: at(0), fence })
+        decide(&pod, &[running(), running()], circumstances(now, fence))
     };
     assert_eq!(fenced(19), Plan { wake_at: Some(at(20)), ..Plan::default() });
     assert_eq!(stops(&fenced(20)), [(0, 0), (1, 0)]);

@@ -1,5 +1,7 @@
 //! What a worker knows of its Pod's containers: values only, so that `decide` and the status can be tested as tables.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use proto::core_v1::{Container, Pod, PodCondition, PodSpec, PodStatus};
 
@@ -46,13 +48,18 @@ pub struct Life {
     /// Restarts that followed a non-zero exit, over all its life: what a Job with restartPolicy Always counts.
     pub failures: u32,
     pub blocked: Option<Blocked>,
-    /// It has been told to stop.
-    pub stopping: bool,
+    /// It has been told to end until this moment of the boot clock; `None`: it has not been told.
+    pub stop_by: Option<Duration>,
 }
 
 impl Life {
     pub fn is_running(&self) -> bool {
         matches!(self.current, Some(Run::Running { .. }))
+    }
+
+    /// It is told to end until then, where it was not told to do so sooner.
+    pub fn told_to_stop(&mut self, by: Duration) {
+        self.stop_by = Some(self.stop_by.map_or(by, |before| before.min(by)));
     }
 
     pub fn exit(&self) -> Option<&Exit> {
@@ -76,7 +83,7 @@ impl Life {
         self.starts += 1;
         self.current = Some(run);
         self.blocked = None;
-        self.stopping = false;
+        self.stop_by = None;
     }
 }
 

@@ -46,6 +46,9 @@ const BLOCKED: TimeDelta = TimeDelta::seconds(10);
 /// After the fence's deadline, which the shims hold, before the agent does so too.
 const AFTER_SHIMS: TimeDelta = TimeDelta::seconds(2);
 
+/// The grace of a Pod whose object was removed while it ran: whoever removed it would not wait. As kubelet's.
+const REMOVED_GRACE_S: i64 = 2;
+
 /// What all workers of a process share.
 pub struct Shared {
     pub containers: Containers,
@@ -130,13 +133,14 @@ impl Worker {
 
     fn circumstances(&self, standing: Standing) -> Circumstances {
         let (now, boot_ns) = (Utc::now(), fence::boot_ns());
+        let boot = Duration::from_nanos(boot_ns);
         let left = self.fence_after.and_then(|after| standing.left(after, boot_ns));
         let fence = decide::Fence {
             is_open: standing.may_begin(self.fence_after, boot_ns),
             ends_at: left
                 .and_then(|left| now.checked_add_signed(TimeDelta::from_std(left).ok()?.checked_add(&AFTER_SHIMS)?)),
         };
-        Circumstances { now, since: self.since, fence }
+        Circumstances { now, boot, since: self.since, fence }
     }
 
     /// Takes up what an agent before this one left.
@@ -189,7 +193,7 @@ impl Worker {
             self.shared.teller.will_restart(&self.pod, member.container, &self.lives[index], &exit);
         }
         self.lives[index].current = Some(Run::Exited(exit));
-        self.lives[index].stopping = false;
+        self.lives[index].stop_by = None;
     }
 
     fn is_ending(&self) -> bool {
@@ -223,6 +227,9 @@ impl Worker {
                 self.gone = true;
                 let metadata = self.pod.metadata.get_or_insert_default();
                 metadata.deletion_timestamp.get_or_insert_with(|| api::time::to_time(Utc::now()));
+                // Also when it had been given a longer grace before.
+                let grace = metadata.deletion_grace_period_seconds.unwrap_or(REMOVED_GRACE_S);
+                metadata.deletion_grace_period_seconds = Some(grace.min(REMOVED_GRACE_S));
             }
         }
     }
@@ -231,11 +238,15 @@ impl Worker {
         match step {
             Step::Start { index } => self.start(*index, tenure).await,
             Step::Stop { index, grace } => {
+                let life = &mut self.lives[*index];
+                let (is_first, grace) = (life.stop_by.is_none(), grace.to_std().unwrap_or_default());
+                life.told_to_stop(Duration::from_nanos(fence::boot_ns()).saturating_add(grace));
                 let id = self.start_id(*index, self.lives[*index].starts.saturating_sub(1));
-                self.lives[*index].stopping = true;
-                let member = members(spec(&self.pod)).nth(*index).expect("the plan is of this Pod");
-                self.shared.teller.killing(&self.pod, member.container);
-                self.shared.containers.runtime.stop(&id, grace.to_std().unwrap_or_default()).await;
+                if is_first {
+                    let member = members(spec(&self.pod)).nth(*index).expect("the plan is of this Pod");
+                    self.shared.teller.killing(&self.pod, member.container);
+                }
+                self.shared.containers.runtime.stop(&id, grace).await;
             }
         }
     }

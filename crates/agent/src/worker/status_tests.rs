@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use api::fence::NODE_UNREACHABLE;
 use proto::core_v1::{Container, PodCondition, PodSpec};
 use proto::meta_v1::ObjectMeta;
@@ -49,9 +51,13 @@ fn running() -> Life {
     Life { starts: 1, current: Some(Run::Running { started_at: at(1) }), ..Life::default() }
 }
 
+fn circumstances(now: i64) -> Circumstances {
+    Circumstances { now: at(now), boot: Duration::ZERO, since: at(0), fence: Fence::NONE }
+}
+
 fn of(pod: &Pod, lives: &[Life], over: bool) -> PodStatus {
     let node = NodeFacts { ip: "10.0.0.1".into(), runtime: "process" };
-    status(pod, lives, Circumstances { now: at(9), since: at(0), fence: Fence::NONE }, over, &node)
+    status(pod, lives, circumstances(9), over, &node)
 }
 
 fn verdict<'a>(status: &'a PodStatus, name: &str) -> (&'a str, &'a str, &'a str) {
@@ -133,8 +139,7 @@ fn a_condition_that_holds_on_keeps_its_time() {
     let mut pod = pod("Never", &[], &["a"]);
     pod.status = Some(of(&pod, &[running()], false));
     let node = NodeFacts::default();
-    let later =
-        status(&pod, &[running()], Circumstances { now: at(99), since: at(0), fence: Fence::NONE }, false, &node);
+    let later = status(&pod, &[running()], circumstances(99), false, &node);
     assert!(later.conditions.iter().all(|condition| condition.last_transition_time != Some(to_time(at(99)))));
 }
 

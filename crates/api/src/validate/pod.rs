@@ -4,6 +4,7 @@ use proto::core_v1::{Pod, PodSpec};
 
 use super::meta::{Name, object_meta, object_meta_update};
 use super::pod_spec;
+use crate::fence;
 use crate::field::{Error, Errors, Path};
 use crate::meta::{Object, same_content};
 
@@ -34,6 +35,11 @@ pub fn pod_update(new: &Pod, old: &Pod) -> Errors {
         || before.tolerations.iter().any(|toleration| !after.tolerations.contains(toleration))
     {
         let detail = "existing toleration can not be modified except its tolerationSeconds";
+        errors.push(Error::forbidden(&Path::new("spec.tolerations"), detail));
+    }
+    if !before.node_name.is_empty() && fence::is_shortened(&after.tolerations, &before.tolerations) {
+        let detail = "a pod that is bound to a node may not tolerate node.kubernetes.io/unreachable for a shorter time than \
+                      before: its node holds it to the time with which it began";
         errors.push(Error::forbidden(&Path::new("spec.tolerations"), detail));
     }
     if !same_content(Some(&adopted(&before, &after)), Some(&after)) {

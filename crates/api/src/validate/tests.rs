@@ -101,6 +101,33 @@ fn a_pods_spec_hardly_changes() {
 }
 
 #[test]
+fn a_bound_pod_stays_as_long_as_its_node_was_told() {
+    let toleration = |seconds| Toleration {
+        key: "node.kubernetes.io/unreachable".into(),
+        operator: "Exists".into(),
+        effect: "NoExecute".into(),
+        toleration_seconds: seconds,
+        ..Default::default()
+    };
+    let with = |node: &str, seconds: &[Option<i64>]| {
+        let mut pod = pod(vec![container("a")]);
+        let spec = pod.spec.as_mut().unwrap();
+        spec.node_name = node.into();
+        spec.tolerations = seconds.iter().map(|seconds| toleration(*seconds)).collect();
+        pod
+    };
+    let none = [] as [&str; 0];
+    for before in [None, Some(600)] {
+        let shortened = texts(pod_update(&with("n", &[before, Some(10)]), &with("n", &[before])));
+        let [error] = &shortened[..] else { panic!("{shortened:?}") };
+        assert!(error.starts_with("spec.tolerations: Forbidden: a pod that is bound to a node may not"), "{error}");
+        assert_eq!(texts(pod_update(&with("", &[before, Some(10)]), &with("", &[before]))), none, "nobody runs it");
+    }
+    assert_eq!(texts(pod_update(&with("n", &[Some(10), Some(600)]), &with("n", &[Some(10)]))), none);
+    assert_eq!(texts(pod_update(&with("n", &[Some(10)]), &with("n", &[]))), none, "longer");
+}
+
+#[test]
 fn tolerations_and_taints() {
     let mut tolerant = pod(vec![container("a")]);
     tolerant.spec.as_mut().unwrap().tolerations =

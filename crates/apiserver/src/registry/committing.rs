@@ -51,6 +51,16 @@ struct Progress {
     fresh: bool,
 }
 
+impl Progress {
+    /// After a consistent read. Where it failed the group can't go on; the answers of others, which may be written, stay.
+    fn read(&mut self, fresh: &Result<i64, StatusError>) {
+        self.fresh = true;
+        if let (Err(error), None) = (fresh, &self.answer) {
+            self.answer = Some(Err(Refused { error: error.clone(), index: 0 }));
+        }
+    }
+}
+
 impl Registry {
     /// One write, as a Commit of one.
     ///
@@ -112,8 +122,8 @@ impl Registry {
             }
             self.send(round, &mut progress).await;
             if lagging {
-                self.caches.consistent().await?;
-                progress.iter_mut().for_each(|group| group.fresh = true);
+                let fresh = self.caches.consistent().await;
+                progress.iter_mut().for_each(|group| group.read(&fresh));
             }
         }
         Ok(progress.into_iter().map(|group| group.answer.expect("the loop ended")).collect())
@@ -318,4 +328,21 @@ fn require_limits(groups: &[GroupAsk<'_>]) -> Result<(), StatusError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_stays_told_when_the_store_goes_away() {
+        let mut written = Progress { answer: Some(Ok((7, Vec::new()))), ..Progress::default() };
+        let mut waiting = Progress::default();
+        for group in [&mut written, &mut waiting] {
+            group.read(&Err(status::service_unavailable("no leader")));
+        }
+        assert!(matches!(written.answer, Some(Ok((7, _)))));
+        let Some(Err(refused)) = waiting.answer else { panic!("it has no answer") };
+        assert_eq!(refused.error.status().code, 503);
+    }
 }

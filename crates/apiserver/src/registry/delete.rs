@@ -8,8 +8,7 @@
 //! ```
 
 use api::status;
-use api::time::{Instant, to_time};
-use chrono::TimeDelta;
+use api::time::{Instant, later, to_time};
 
 use super::ask::{Ask, Effect};
 use super::{DeleteOptions, Deleted, ListOptions, Listed, Propagation, Registry, StatusError, Target};
@@ -103,14 +102,14 @@ pub(super) fn begin(object: &mut dyn Object, resource: &Resource, options: &Dele
     let grace = strategy.grace(object, options.grace_period_seconds);
     let meta = object.metadata_mut();
     if meta.deletion_timestamp.is_none() {
-        meta.deletion_timestamp = Some(to_time(now + TimeDelta::seconds(grace)));
+        meta.deletion_timestamp = Some(to_time(later(now, grace)));
         meta.deletion_grace_period_seconds = Some(grace);
         if meta.generation > 0 {
             meta.generation += 1;
         }
     } else if meta.deletion_grace_period_seconds.is_some_and(|left| grace < left) {
         // A second delete may only hurry.
-        meta.deletion_timestamp = Some(to_time(now + TimeDelta::seconds(grace)));
+        meta.deletion_timestamp = Some(to_time(later(now, grace)));
         meta.deletion_grace_period_seconds = Some(grace);
     }
     is_due(object)

@@ -32,7 +32,7 @@ const FORM: &str = "meta.k8s.io/v1";
 
 impl Token {
     /// The first page at a stated revision.
-    pub(super) fn first(_target: Target<'_>, revision: i64) -> Self {
+    pub(super) fn first(revision: i64) -> Self {
         Token { v: FORM.to_string(), rv: revision, start: String::new() }
     }
 
@@ -40,7 +40,7 @@ impl Token {
     ///
     /// # Errors
     /// 400 for what is no token of ours, or one that points outside of this list.
-    pub(super) fn parse(text: &str, _target: Target<'_>) -> Result<Self, StatusError> {
+    pub(super) fn parse(text: &str) -> Result<Self, StatusError> {
         let bad = |why: &str| status::bad_request(format!("continue key is not valid: {why}"));
         let json = URL_SAFE_NO_PAD.decode(text).map_err(|error| bad(&error.to_string()))?;
         let token: Token = serde_json::from_slice(&json).map_err(|error| bad(&error.to_string()))?;
@@ -77,16 +77,17 @@ fn within<'a>(target: Target<'_>, key: &'a str) -> &'a str {
     if target.namespace.is_empty() { key } else { key.split_once('/').map_or(key, |(_, name)| name) }
 }
 
-/// One page as of the token's revision (0: the newest).
+/// One page as of the token's revision (0: the newest). `current` is the newest that is known here.
 ///
 /// # Errors
-/// 410 Expired with a token that goes on at the newest revision, when that one has been compacted.
+/// 410 Expired with a token that goes on at the newest revision, when that one has been compacted; 504 for one to come.
 pub(super) async fn read(
     storage: &Arc<Storage>,
     target: Target<'_>,
     filter: &Filter,
     limit: i64,
     token: Token,
+    current: i64,
 ) -> Result<Listed, StatusError> {
     let prefix = api::storage::range_prefix(api::storage::DEFAULT_PREFIX, target.resource.info, target.namespace);
     let end = keys::end_of(&prefix);
@@ -103,7 +104,7 @@ pub(super) async fn read(
             revision: listed.revision,
             ..Default::default()
         };
-        let page = storage.range(request).await.map_err(|failure| expired(&failure, &token.start))?;
+        let page = storage.range(request).await.map_err(|failure| unreadable(&failure, &token, current))?;
         if listed.revision == 0 {
             listed.revision = page.header.as_ref().map_or(0, |header| header.revision);
         }
@@ -139,10 +140,19 @@ fn object(target: Target<'_>, kv: &proto::mvccpb::KeyValue) -> Option<Arc<Cached
     CachedObject::new(resource, key, Bytes::copy_from_slice(raw), kv.mod_revision).ok().map(Arc::new)
 }
 
-fn expired(failure: &tonic::Status, start: &str) -> StatusError {
-    if !failure.message().contains("compacted") {
-        return storage::unavailable(failure);
+/// Why the store can't show the token's revision.
+fn unreadable(failure: &tonic::Status, token: &Token, current: i64) -> StatusError {
+    match failure.message() {
+        message if message.contains("compacted") => expired(&token.start),
+        // etcd's words.
+        message if message.contains("required revision is a future revision") => {
+            status::too_large_resource_version(token.rv, current)
+        }
+        _ => storage::unavailable(failure),
     }
+}
+
+fn expired(start: &str) -> StatusError {
     let text = "The provided continue parameter is too old to display a consistent list result. You can start a new list \
                 without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
                 results. Continuing with the provided token results in an inconsistent list - objects that were created, \

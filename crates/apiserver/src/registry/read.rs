@@ -42,12 +42,11 @@ impl Registry {
         let filter = filter(target, options.labels.clone(), options.fields.clone())?;
         self.authorizer.authorize_list(&ctx.identity, "list", target, &filter)?;
         if !options.continue_token.is_empty() {
-            let token = page::Token::parse(&options.continue_token, target)?;
-            return page::read(self.committer.storage(), target, &filter, options.limit, token).await;
+            let token = page::Token::parse(&options.continue_token)?;
+            return self.page(target, &filter, options.limit, token).await;
         }
         if let Freshness::Exact(revision) = options.freshness {
-            let token = page::Token::first(target, revision);
-            return page::read(self.committer.storage(), target, &filter, options.limit, token).await;
+            return self.page(target, &filter, options.limit, page::Token::first(revision)).await;
         }
         self.freshen(options.freshness).await?;
         let view = self.caches.kind(target.resource).view(target.namespace, self.caches.revision());
@@ -58,6 +57,16 @@ impl Registry {
         let mut listed = Listed { items, revision: view.revision, ..Listed::default() };
         page::cut(&mut listed, target, &filter, options.limit);
         Ok(listed)
+    }
+
+    async fn page(
+        &self,
+        target: Target<'_>,
+        filter: &Filter,
+        limit: i64,
+        token: page::Token,
+    ) -> Result<Listed, StatusError> {
+        page::read(self.committer.storage(), target, filter, limit, token, self.caches.revision()).await
     }
 
     pub(super) async fn watch_objects(

@@ -26,6 +26,9 @@ pub struct StoreEndpoint {
     pub endpoints: Vec<String>,
     /// Whether the store is asked which further members it has, and where they serve clients.
     pub discover: bool,
+    /// With `discover`: where further members may serve clients until the store has told. A member without a vote yet tells
+    /// nothing and serves next to nothing, so there its API server needs a way out before.
+    pub others: Vec<String>,
     /// The store's authority; required for `https`.
     pub ca: Option<PathBuf>,
     /// The client certificate.
@@ -88,7 +91,11 @@ impl Endpoints {
         if servers.is_empty() {
             return Err(ConnectError::None);
         }
-        Ok(Endpoints { tls, known: RwLock::new(Known { servers, current: 0 }) })
+        let endpoints = Endpoints { tls, known: RwLock::new(Known { servers, current: 0 }) };
+        if config.discover {
+            endpoints.set_others(&config.others);
+        }
+        Ok(endpoints)
     }
 
     pub(super) fn current(&self) -> StoreServer {
@@ -191,6 +198,21 @@ mod tests {
         assert!(!endpoints.is_home());
         endpoints.come_home();
         assert_eq!(endpoints.current().url, home.url);
+    }
+
+    #[tokio::test]
+    async fn others_are_known_by_hearsay_until_the_store_tells() {
+        let config = StoreEndpoint {
+            endpoints: vec!["http://h:1".into()],
+            discover: true,
+            others: vec!["http://h:1".into(), "http://h:2".into()],
+            ..StoreEndpoint::default()
+        };
+        let endpoints = Endpoints::new(&config).unwrap();
+        endpoints.move_on(&endpoints.home());
+        assert_eq!(&*endpoints.current().url, "http://h:2");
+        endpoints.set_others(&["http://h:3".to_owned()]);
+        assert!(endpoints.is_home());
     }
 
     #[tokio::test]

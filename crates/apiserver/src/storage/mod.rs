@@ -185,12 +185,20 @@ async fn in_time<T>(limit: Duration, call: impl Future<Output = Result<Response<
 
 /// Whether this member, not the request, is at fault.
 fn is_away(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled)
+    match status.code() {
+        Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled => true,
+        // A connection that broke during the call; a fault that a member tells of itself has no source.
+        Code::Internal => status.source().is_some(),
+        _ => status.message() == LEARNER,
+    }
 }
 
-/// Whether it is certain that the store has not taken the request: it never left, or no leader was there to propose it to.
+/// etcd's word for what a member without a vote does not serve.
+const LEARNER: &str = "etcdserver: rpc not supported for learner";
+
+/// Whether it is certain that the store has not taken the request: it never left, or nobody was there to propose it.
 fn is_not_taken(status: &Status) -> bool {
-    if status.message() == "etcdserver: no leader" {
+    if matches!(status.message(), "etcdserver: no leader" | LEARNER) {
         return true;
     }
     let mut source = status.source();
@@ -203,11 +211,15 @@ fn is_not_taken(status: &Status) -> bool {
     false
 }
 
-/// What the user hears of a failed call to the store.
+/// What the user hears of a failed call to the store. 503 and 504 also mean that a write may have been taken; any other code is
+/// a refusal, so nothing that a broken connection can end in may become one.
 pub(crate) fn unavailable(status: &Status) -> StatusError {
     match status.code() {
         Code::DeadlineExceeded => api::status::timeout(status.message(), 1),
-        Code::Unavailable | Code::Cancelled => api::status::service_unavailable(status.message()),
+        Code::Unavailable | Code::Cancelled | Code::Unknown | Code::Internal => {
+            api::status::service_unavailable(status.message())
+        }
+        _ if status.message() == LEARNER => api::status::service_unavailable(status.message()),
         Code::ResourceExhausted => api::status::too_many_requests(status.message(), 1),
         Code::InvalidArgument if status.message().contains("too large") => {
             api::status::request_entity_too_large(status.message())
@@ -219,6 +231,28 @@ pub(crate) fn unavailable(status: &Status) -> StatusError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_that_may_have_been_taken_is_never_told_as_refused() {
+        // What tonic makes of a reset connection, and of a reset stream.
+        for code in [Code::Unknown, Code::Internal, Code::Unavailable, Code::Cancelled] {
+            assert_eq!(unavailable(&Status::new(code, "h2 protocol error")).status().code, 503, "{code:?}");
+        }
+        assert_eq!(unavailable(&Status::deadline_exceeded("late")).status().code, 504);
+        let mut reset = Status::internal("h2 protocol error");
+        reset.set_source(std::sync::Arc::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
+        assert!(is_away(&reset) && !is_not_taken(&reset));
+        assert!(!is_away(&Status::internal("etcdserver: panic")), "another member would say the same");
+        assert_eq!(unavailable(&Status::data_loss("etcdserver: corrupt cluster")).status().code, 500);
+    }
+
+    #[test]
+    fn a_learner_is_left_for_another_member() {
+        let learner = Status::failed_precondition("etcdserver: rpc not supported for learner");
+        assert!(is_away(&learner) && is_not_taken(&learner));
+        assert_eq!(unavailable(&learner).status().code, 503);
+        assert!(!is_away(&Status::failed_precondition("etcdserver: no space")));
+    }
 
     #[tokio::test]
     async fn only_what_was_certainly_not_taken_may_be_repeated() {

@@ -1,6 +1,6 @@
 //! `raftsman snapshot save|restore|verify`: backups of a store's content.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use proto::etcdserverpb::SnapshotRequest;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use store::backup::{self, BackupError, Info, NewMember};
+use tempfile::NamedTempFile;
 
 use super::print::{Format, Output, Table};
 use super::store::{StoreConnection, refused};
@@ -27,6 +28,10 @@ pub enum SnapshotCommand {
 pub struct SaveArgs {
     /// Where to write; must not exist
     file: PathBuf,
+    /// Save from the data directory of a member that does not run, where the majority of its group is lost; also what
+    /// the group may not have acknowledged is saved then
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     #[command(flatten)]
     store: StoreConnection,
     #[command(flatten)]
@@ -74,49 +79,39 @@ async fn save(args: &SaveArgs) -> Result<Info, Failure> {
         return Err(Failure::Failed(format!("{} exists already; choose another name", path.display())));
     }
     let wrong = |error: std::io::Error| Failure::Failed(format!("{}: {error}", path.display()));
-    let session = args.store.open().await?;
-    let mut client = MaintenanceClient::new(session.channel).max_decoding_message_size(usize::MAX);
-    let part = path.with_extension("part");
-    let mut file = Part::create(&part).map_err(wrong)?;
-    let mut parts = client.snapshot(SnapshotRequest {}).await.map_err(refused)?.into_inner();
-    while let Some(part) = parts.message().await.map_err(refused)? {
-        file.file.write_all(&part.blob).map_err(wrong)?;
+    let mut file = begin(path).map_err(wrong)?;
+    match &args.data_dir {
+        Some(dir) => backup::salvage(&dir.join("store"), file.as_file_mut()).await?,
+        None => {
+            let session = args.store.open().await?;
+            let mut client = MaintenanceClient::new(session.channel).max_decoding_message_size(usize::MAX);
+            let mut parts = client.snapshot(SnapshotRequest {}).await.map_err(refused)?.into_inner();
+            while let Some(part) = parts.message().await.map_err(refused)? {
+                file.write_all(&part.blob).map_err(wrong)?;
+            }
+            file.as_file().sync_all().map_err(wrong)?;
+        }
     }
-    file.file.sync_all().map_err(wrong)?;
-    let info = backup::verify(&part)?;
-    file.keep_as(path).map_err(wrong)?;
+    let info = backup::verify(file.path())?;
+    keep_as(file, path).map_err(wrong)?;
     Ok(info)
 }
 
-/// A file that goes unless it is kept.
-struct Part {
-    path: PathBuf,
-    file: File,
-    kept: bool,
+/// A file beside `path`, of a name that nobody has, which goes unless it is kept. Its owner alone may read it, for it holds every
+/// Secret.
+fn begin(path: &Path) -> std::io::Result<NamedTempFile> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    tempfile::Builder::new().prefix(&format!("{name}.")).suffix(".part").tempfile_in(folder(path))
 }
 
-impl Part {
-    fn create(path: &Path) -> std::io::Result<Self> {
-        use std::os::unix::fs::OpenOptionsExt;
-        // Whoever reads it reads every Secret.
-        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        Ok(Self { path: path.to_owned(), file, kept: false })
-    }
-
-    fn keep_as(mut self, path: &Path) -> std::io::Result<()> {
-        fs::rename(&self.path, path)?;
-        self.kept = true;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-    }
+/// Gives the file its name, which nobody may have taken meanwhile.
+fn keep_as(file: NamedTempFile, path: &Path) -> std::io::Result<()> {
+    file.persist_noclobber(path).map_err(|error| error.error)?;
+    File::open(folder(path))?.sync_all()
 }
 
-impl Drop for Part {
-    fn drop(&mut self) {
-        if !self.kept && fs::remove_file(&self.path).is_err() {
-            tracing::warn!("{} stays", self.path.display());
-        }
-    }
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn restore(args: &RestoreArgs) -> Result<Info, Failure> {
@@ -125,7 +120,7 @@ fn restore(args: &RestoreArgs) -> Result<Info, Failure> {
         peer_urls: own_urls(&args.initial_cluster, &args.name)?,
         ids: (rand::random_range(1..=u64::MAX), rand::random_range(1..=u64::MAX)),
     };
-    fs::create_dir_all(&args.data_dir)
+    std::fs::create_dir_all(&args.data_dir)
         .map_err(|error| Failure::Failed(format!("--data-dir {}: {error}", args.data_dir.display())))?;
     Ok(backup::restore(&args.file, &args.data_dir.join("store"), &member)?)
 }
@@ -183,6 +178,23 @@ impl From<BackupError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_snapshot_touches_no_file_of_others() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (part, path) = (folder.path().join("x.part"), folder.path().join("x.db"));
+        std::fs::write(&part, "mine").unwrap();
+        let mut file = begin(&path).unwrap();
+        let beside = file.path().to_owned();
+        file.write_all(b"content").unwrap();
+        assert_eq!(file.as_file().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        drop(file);
+        assert!(!beside.exists(), "what was not kept goes");
+        keep_as(begin(&path).unwrap(), &path).unwrap();
+        assert!(keep_as(begin(&path).unwrap(), &path).is_err(), "the name is taken");
+        assert_eq!(std::fs::read_to_string(&part).unwrap(), "mine");
+    }
 
     #[test]
     fn the_own_url_is_found() {

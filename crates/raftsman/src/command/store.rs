@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use proto::etcdserverpb::StatusRequest;
+use proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 
@@ -16,8 +18,11 @@ use crate::pki::files;
 
 /// Where a store on this machine serves clients.
 const DEFAULT_ENDPOINT: &str = "https://127.0.0.1:2379";
-/// How long a connection may take.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How long a member may take to answer for the first time.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// A member that falls silent later is noticed after both together. etcd takes pings every five seconds at most.
+const PING_EVERY: Duration = Duration::from_secs(10);
+const PING_MAX: Duration = Duration::from_secs(5);
 
 /// The flags by which a command finds a store.
 #[derive(Clone, Debug, Args)]
@@ -46,7 +51,7 @@ impl StoreConnection {
         let tls = if secure { Some(self.tls()?) } else { None };
         let mut failures = Vec::new();
         for url in &endpoints {
-            match connect(url, tls.as_ref()).await {
+            match connect(url, tls.as_ref(), ANSWER_MAX).await {
                 Ok(channel) => return Ok(StoreSession { channel, tls }),
                 Err(Failure::Unreachable(reason)) => failures.push(reason),
                 Err(failure) => return Err(failure),
@@ -81,9 +86,13 @@ impl StoreConnection {
 impl StoreSession {
     /// A connection to another member, by the client URLs that it published.
     pub async fn at(&self, urls: &[String]) -> Result<Channel, Failure> {
+        if urls.is_empty() {
+            let reason = "that member has told no client URL; is it started?".to_owned();
+            return Err(Failure::Unreachable(reason));
+        }
         let mut failures = Vec::new();
         for url in urls {
-            match connect(url, self.tls.as_ref()).await {
+            match connect(url, self.tls.as_ref(), ANSWER_MAX).await {
                 Ok(channel) => return Ok(channel),
                 Err(Failure::Unreachable(reason)) => failures.push(reason),
                 Err(failure) => return Err(failure),
@@ -93,17 +102,38 @@ impl StoreSession {
     }
 }
 
-async fn connect(url: &str, tls: Option<&ClientTlsConfig>) -> Result<Channel, Failure> {
+/// A connection to a member that answers. The system accepts connections also for a process that is stopped, so it is asked.
+async fn connect(url: &str, tls: Option<&ClientTlsConfig>, within: Duration) -> Result<Channel, Failure> {
     let wrong = |error: &dyn std::fmt::Display| {
         Failure::Usage(format!("--store-endpoints {url:?}: {error}; write https://HOST:PORT"))
     };
-    let mut endpoint =
-        Endpoint::from_shared(url.to_owned()).map_err(|error| wrong(&error))?.connect_timeout(CONNECT_MAX);
+    let mut endpoint = Endpoint::from_shared(url.to_owned())
+        .map_err(|error| wrong(&error))?
+        .http2_keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_MAX);
     if url.starts_with("https:") {
         let tls = tls.ok_or_else(|| wrong(&"this store speaks plaintext"))?;
         endpoint = endpoint.tls_config(tls.clone()).map_err(|error| wrong(&error))?;
     }
-    endpoint.connect().await.map_err(|error| Failure::Unreachable(format!("{url} does not answer: {}", cause(&error))))
+    let silent = |why: String| Failure::Unreachable(format!("{url} does not answer: {why}"));
+    let answered = async {
+        let channel = endpoint.connect().await.map_err(|error| silent(cause(&error)))?;
+        match MaintenanceClient::new(channel.clone()).status(StatusRequest {}).await {
+            Err(status) if is_no_answer(&status) => Err(silent(cause(&status))),
+            // A refusal is an answer, too.
+            _ => Ok(channel),
+        }
+    };
+    match tokio::time::timeout(within, answered).await {
+        Ok(connected) => connected,
+        Err(_) => Err(silent(format!("nothing within {} s", within.as_secs()))),
+    }
+}
+
+/// The end of a broken connection; the store's own refusals begin otherwise.
+fn is_no_answer(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled)
+        && !status.message().starts_with("etcdserver:")
 }
 
 /// The innermost reason: the outer ones say only that there is one.
@@ -124,5 +154,28 @@ pub fn refused(status: Status) -> Failure {
             Failure::Unreachable(format!("the store does not answer: {}", cause(&status)))
         }
         _ => Failure::Failed(status.message().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_accepts_connections_and_says_nothing_is_passed_over() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let Err(Failure::Unreachable(reason)) = connect(&url, None, Duration::from_millis(300)).await else {
+            panic!("nobody answered")
+        };
+        assert!(reason.contains(&url), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn a_member_without_a_url_is_told_as_such() {
+        let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let session = StoreSession { channel, tls: None };
+        let Err(Failure::Unreachable(reason)) = session.at(&[]).await else { panic!("there is nobody to reach") };
+        assert!(reason.contains("no client URL"), "{reason}");
     }
 }

@@ -61,11 +61,11 @@ pub async fn run(args: ApiserverArgs) -> Result<(), Failure> {
             "no store is named; give --store-endpoints the client URLs of a store or an etcd cluster".into(),
         ));
     }
-    let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
     let files = group::credentials(args.pki_dir.as_ref(), args.insecure)?;
+    let store = StoreClient::of_flags(&args.store, files.as_ref())?;
+    let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
     let listener = listen::bind("--listen-api", &args.listen_api, !args.insecure).await?;
     let ready = Ready::default().with("api", &listener.url);
-    let store = StoreClient::of_flags(&args.store, files.as_ref());
     let port = listen::bind_metrics(args.listen_metrics.as_deref()).await?;
     let metrics = Metrics::default();
     let allow_simulated_nodes = args.allow_simulated_nodes;
@@ -87,30 +87,42 @@ pub struct StoreClient {
     endpoints: Vec<String>,
     /// Whether the store itself says which other members it has.
     discover: bool,
+    /// Where they are thought to be until it has.
+    others: Vec<String>,
     ca: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
 }
 
 impl StoreClient {
-    /// To the store of this process first, and to the other members that it tells of.
-    pub fn of_member(files: Option<&MemberFiles>, own: &str) -> StoreClient {
-        StoreClient { discover: true, ..StoreClient::to(files, vec![own.to_owned()]) }
+    /// To the store of this process first, and to the other members that it tells of. One that has no vote yet tells of none:
+    /// then `others` may help.
+    pub fn of_member(files: Option<&MemberFiles>, own: &str, others: Vec<String>) -> StoreClient {
+        StoreClient { discover: true, others, ..StoreClient::to(files, vec![own.to_owned()]) }
     }
 
     /// As the flags say; where they name no credentials for `https`, those of the member's folder.
-    pub fn of_flags(flags: &StoreFlags, files: Option<&MemberFiles>) -> StoreClient {
-        let secure = flags.store_endpoints.iter().any(|url| url.starts_with("https:"));
-        if secure && flags.store_ca.is_none() && flags.store_cert.is_none() {
-            return StoreClient::to(files, flags.store_endpoints.clone());
+    pub fn of_flags(flags: &StoreFlags, files: Option<&MemberFiles>) -> Result<StoreClient, Failure> {
+        let secure = flags.store_endpoints.iter().find(|url| url.starts_with("https:"));
+        match (secure, &flags.store_ca) {
+            (Some(_), None) if flags.store_cert.is_none() && files.is_some() => {
+                return Ok(StoreClient::to(files, flags.store_endpoints.clone()));
+            }
+            (Some(url), None) => {
+                return Err(Failure::Usage(format!(
+                    "--store-ca is missing; name the authority that signed the certificate of {url} (--store-endpoints)"
+                )));
+            }
+            _ => {}
         }
-        StoreClient {
+        Ok(StoreClient {
             endpoints: flags.store_endpoints.clone(),
             discover: false,
+            others: Vec::new(),
             ca: flags.store_ca.clone(),
             certificate: flags.store_cert.clone(),
             key: flags.store_key.clone(),
-        }
+        })
     }
 
     fn to(files: Option<&MemberFiles>, endpoints: Vec<String>) -> StoreClient {
@@ -118,6 +130,7 @@ impl StoreClient {
         StoreClient {
             endpoints,
             discover: false,
+            others: Vec::new(),
             ca: path("store-ca.crt"),
             certificate: path("store-client.crt"),
             key: path("store-client.key"),
@@ -146,6 +159,7 @@ pub async fn start(boxes: &mut Boxes, api: Api, bound: Bound) -> Result<(), Fail
         store: apiserver::StoreEndpoint {
             endpoints: api.store.endpoints,
             discover: api.store.discover,
+            others: api.store.others,
             ca: api.store.ca,
             cert: api.store.certificate,
             key: api.store.key,
@@ -166,4 +180,32 @@ pub async fn start(boxes: &mut Boxes, api: Api, bound: Bound) -> Result<(), Fail
     boxes.start("apiserver", |stop| apiserver::run(config, bound.listener, stop));
     boxes.ready(ready).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: StoreFlags,
+    }
+
+    #[test]
+    fn a_store_with_certificates_needs_its_authority() {
+        let flags = |args: &[&str]| Line::try_parse_from([&["apiserver"], args].concat()).unwrap().flags;
+        let of = |args: &[&str], files: Option<&MemberFiles>| StoreClient::of_flags(&flags(args), files);
+        let files = MemberFiles::at(std::path::Path::new("/pki"));
+        let https = ["--store-endpoints", "http://a:1,https://b:1"];
+        let client = [&https[..], &["--store-cert", "c", "--store-key", "k"]].concat();
+        for (args, files) in [(&https[..], None), (&client[..], None), (&client[..], Some(&files))] {
+            let Err(Failure::Usage(message)) = of(args, files) else { panic!("{args:?} has no authority") };
+            assert!(message.contains("--store-ca") && message.contains("https://b:1"), "{message}");
+        }
+        assert_eq!(of(&https, Some(&files)).unwrap().ca, Some("/pki/store-ca.crt".into()));
+        assert_eq!(of(&[&https[..], &["--store-ca", "x"]].concat(), None).unwrap().ca, Some("x".into()));
+        assert_eq!(of(&["--store-endpoints", "http://a:1"], None).unwrap().ca, None);
+    }
 }

@@ -57,7 +57,7 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
         Ready::default().with("api", &api.url).with("client", &client.url).with("kubeconfig", kubeconfig.display());
 
     let mut boxes = Boxes::default();
-    let ports = StorePorts { advertise_client: client.url.clone(), client, peers: None };
+    let ports = StorePorts { advertise_client: client.url.clone(), client, others: Vec::new(), peers: None };
     let member = Member {
         name: "dev".to_owned(),
         store: StorePlace::Own { data_dir: data.join("store"), ports: Box::new(ports), limits: Limits::default() },

@@ -21,6 +21,8 @@ use crate::pki::member::MemberFiles;
 
 /// Where clients of the store are served.
 const CLIENT_PORT: u16 = 2379;
+/// The auto compaction's mode where none is given.
+const PERIODIC: &str = "periodic";
 
 /// Whether the group of members begins with this start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -60,7 +62,7 @@ pub struct GroupFlags {
     #[arg(long, value_name = "ENTRIES", env = "RAFTSMAN_SNAPSHOT_COUNT", default_value_t = 0)]
     snapshot_count: u64,
     /// How the store's own compaction counts what it keeps; API servers compact in any case
-    #[arg(long, value_name = "MODE", env = "RAFTSMAN_AUTO_COMPACTION_MODE", default_value = "periodic", value_parser = ["periodic", "revision"])]
+    #[arg(long, value_name = "MODE", env = "RAFTSMAN_AUTO_COMPACTION_MODE", default_value = PERIODIC, value_parser = [PERIODIC, "revision"])]
     auto_compaction_mode: String,
     /// What it keeps: a time such as 1h30m, or a number of revisions; 0 is all
     #[arg(long, value_name = "AMOUNT", env = "RAFTSMAN_AUTO_COMPACTION_RETENTION", default_value = "0")]
@@ -82,6 +84,14 @@ struct Group {
     own: Uri,
 }
 
+impl Group {
+    /// The hosts of all members but this one.
+    fn hosts_but(&self, name: &str) -> Vec<String> {
+        let others = self.initial.iter().filter(|(other, _)| other != name);
+        others.filter_map(|(_, url)| Some(url.parse::<Uri>().ok()?.host()?.to_owned())).collect()
+    }
+}
+
 /// How much the store keeps.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
@@ -97,6 +107,8 @@ pub struct StorePorts {
     pub client: Bound,
     /// The client URL that other members and people are told.
     pub advertise_client: String,
+    /// Where the other members serve clients, as long as nobody has told: on the port of this one.
+    pub others: Vec<String>,
     pub peers: Option<PeerPort>,
 }
 
@@ -121,6 +133,12 @@ impl GroupFlags {
             () if !self.initial_cluster.is_empty() => "--initial-cluster",
             () if self.listen_peer.is_some() => "--listen-peer",
             () if self.listen_client.is_some() => "--listen-client",
+            () if self.advertise_client.is_some() => "--advertise-client",
+            () if self.initial_cluster_state != ClusterState::New => "--initial-cluster-state",
+            () if self.quota_backend_bytes != 0 => "--quota-backend-bytes",
+            () if self.snapshot_count != 0 => "--snapshot-count",
+            () if self.auto_compaction_mode != PERIODIC => "--auto-compaction-mode",
+            () if self.auto_compaction_retention != "0" => "--auto-compaction-retention",
             () => return Ok(()),
         };
         Err(Failure::Usage(format!(
@@ -152,12 +170,14 @@ impl GroupFlags {
             (None, Some(group)) if client.is_unspecified() => client.url_at(group.own.host().unwrap_or_default()),
             (None, _) => client.url.clone(),
         };
+        let others = group.as_ref().map(|group| group.hosts_but(&self.name)).unwrap_or_default();
+        let others = others.iter().map(|host| client.url_at(host)).collect();
         let peers = match (group, &self.listen_peer) {
             (Some(group), listen) => Some(self.bind_peer(group, listen.as_deref()).await?),
             (None, Some(address)) => Some(self.bind_alone(address).await?),
             (None, None) => None,
         };
-        Ok(StorePorts { client, advertise_client, peers })
+        Ok(StorePorts { client, advertise_client, others, peers })
     }
 
     async fn bind_peer(&self, group: Group, listen: Option<&str>) -> Result<PeerPort, Failure> {
@@ -301,6 +321,7 @@ mod tests {
         let group = group.unwrap().unwrap();
         let url = |name: &str, url: &str| (name.to_owned(), url.to_owned());
         assert_eq!(group.initial, [url("a", "https://h:2380"), url("b", "https://10.0.0.2:2380")]);
+        assert_eq!(group.hosts_but("b"), ["h"]);
         assert_eq!(peer_address(&group.own), "0.0.0.0:2380");
         assert_eq!(peer_address(&"https://127.0.0.3:9".parse().unwrap()), "127.0.0.3:9");
         assert_eq!(peer_address(&"https://[::1]:9".parse().unwrap()), "[::1]:9");
@@ -329,8 +350,18 @@ mod tests {
     fn a_store_is_ours_or_another_not_both() {
         let flags = |args: &[&str]| Line::try_parse_from([&["store"], args].concat()).unwrap().flags;
         assert!(flags(&["--name", "a"]).refuse_with_foreign_store().is_ok());
-        let refused = flags(&["--listen-peer", "127.0.0.1:0"]).refuse_with_foreign_store().unwrap_err();
-        assert!(refused.to_string().contains("--listen-peer"), "{refused}");
+        for (flag, value) in [
+            ("--listen-peer", "127.0.0.1:0"),
+            ("--advertise-client", "https://h:2379"),
+            ("--initial-cluster-state", "existing"),
+            ("--quota-backend-bytes", "1"),
+            ("--snapshot-count", "1"),
+            ("--auto-compaction-mode", "revision"),
+            ("--auto-compaction-retention", "1h"),
+        ] {
+            let refused = flags(&[flag, value]).refuse_with_foreign_store().unwrap_err();
+            assert!(refused.to_string().contains(flag), "{refused}");
+        }
     }
 
     #[tokio::test]

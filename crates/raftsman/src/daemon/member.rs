@@ -51,7 +51,7 @@ pub async fn start(boxes: &mut Boxes, member: Member) -> Result<(), Failure> {
     let (leads, prefer) = watch::channel(false);
     let store = match store {
         StorePlace::Own { data_dir, ports, limits } => {
-            let client = StoreClient::of_member(files.as_ref(), &ports.client.url);
+            let client = StoreClient::of_member(files.as_ref(), &ports.client.url, ports.others.clone());
             let (ask, hand_over) = oneshot::channel();
             let own = Store {
                 name: name.clone(),

@@ -66,7 +66,7 @@ pub async fn run(args: ServerArgs) -> Result<(), Failure> {
         }
         false => {
             args.group.refuse_with_foreign_store()?;
-            StorePlace::Foreign(StoreClient::of_flags(&args.store, files.as_ref()))
+            StorePlace::Foreign(StoreClient::of_flags(&args.store, files.as_ref())?)
         }
     };
     let metrics_port = listen::bind_metrics(args.listen_metrics.as_deref()).await?;

@@ -93,8 +93,9 @@ async fn join(context: &Arc<Context>, join: JoinMember) -> Result<MemberChanged,
         )));
     };
     // Only founders are named there. One that lost its directory may have acknowledged what its log had, even before it
-    // said anything of itself.
-    if !member.name.is_empty() {
+    // said anything of itself; after that the group knows its directory.
+    let unheard = !context.view.shared().group.read().published.contains_key(&member.id);
+    if unheard && !member.name.is_empty() {
         return Err(Status::failed_precondition(format!(
             "member {0} founded the group and must come back with its directory; if that is lost, remove the member and add \
              it again (raftsman member remove {0}, raftsman member add {0})",

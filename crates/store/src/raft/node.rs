@@ -11,9 +11,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::metrics::RaftServerMetrics;
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftServerMetrics;
 use proto::raftsman_store_v1 as pb;
 use tokio::sync::watch;
 

@@ -80,4 +80,3 @@ async fn complete(
     let snapshot = SnapshotDir::open(&work.join("snapshots"))?.take(&disk)?;
     Ok(archive::write(&snapshot, hand_over)?)
 }
-
