@@ -167,6 +167,22 @@ fn the_plaintext_port_tells_everything_once() {
 }
 
 #[test]
+fn boxes_of_their_own_have_metrics_of_their_own() {
+    let cluster = Cluster::shared("metrics");
+    for (command, wanted) in
+        [("controllers", "raftsman_controllers_leading"), ("scheduler", "raftsman_scheduler_leading")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        let args = [command, "--kubeconfig", &cluster.kubeconfig(), "--listen-metrics", &address];
+        let _daemon = Daemon::start(folder.path(), command, &args);
+        let seen = scrape(&address).unwrap();
+        assert_eq!(seen.faults, Vec::<String>::new());
+        assert_eq!(missing(&seen.names(), &[wanted, "process_open_fds"]), Vec::<&str>::new(), "{command}");
+    }
+}
+
+#[test]
 fn the_scrape_file_names_the_servers_of_the_compose_file() {
     let (scrape, compose) = (deployed("prometheus.yml"), deployed("docker-compose.yml"));
     let targets: Vec<&str> = scrape

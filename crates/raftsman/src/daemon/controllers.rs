@@ -7,11 +7,11 @@ use std::time::Duration;
 use clap::Args;
 use tokio::sync::{oneshot, watch};
 
-use super::Common;
 use super::agent::connect;
 use super::boxes::Boxes;
 use super::metrics::Metrics;
 use super::ready::Ready;
+use super::{Common, listen};
 use crate::failure::Failure;
 use crate::shutdown;
 
@@ -41,6 +41,9 @@ pub struct ControllersArgs {
     /// A member's control-plane.kubeconfig, as `raftsman pki create` writes it
     #[arg(long, value_name = "FILE", env = "RAFTSMAN_KUBECONFIG")]
     kubeconfig: Option<PathBuf>,
+    /// Serve metrics here, in plaintext
+    #[arg(long, value_name = "HOST:PORT", env = "RAFTSMAN_LISTEN_METRICS")]
+    listen_metrics: Option<String>,
     #[command(flatten)]
     flags: ControllerFlags,
 }
@@ -56,6 +59,8 @@ pub async fn run(args: ControllersArgs) -> Result<(), Failure> {
         .and_then(|config| config.ca)
         .map(|ca| String::from_utf8_lossy(&ca).into_owned())
         .unwrap_or_default();
+    let port = listen::bind_metrics(args.listen_metrics.as_deref()).await?;
+    let metrics = Metrics::default();
     let (said, synced) = oneshot::channel();
     let config = controllers::Config {
         client: connect(args.kubeconfig.as_deref(), args.server)?,
@@ -63,10 +68,11 @@ pub async fn run(args: ControllersArgs) -> Result<(), Failure> {
         prefer,
         root_ca,
         node_grace: args.flags.node_grace(),
-        metrics: Metrics::default().plane,
+        metrics: metrics.plane.clone(),
         ready: Some(said),
     };
     let mut boxes = Boxes::default();
+    metrics.serve(&mut boxes, port);
     boxes.start("controllers", |stop| async move {
         controllers::run(config, stop).await;
         Ok::<(), Infallible>(())

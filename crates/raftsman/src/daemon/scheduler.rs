@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::sync::{oneshot, watch};
 
-use super::Common;
 use super::agent::connect;
 use super::boxes::Boxes;
 use super::metrics::Metrics;
 use super::ready::Ready;
+use super::{Common, listen};
 use crate::failure::Failure;
 use crate::shutdown;
 
@@ -24,21 +24,27 @@ pub struct SchedulerArgs {
     /// A member's control-plane.kubeconfig, as `raftsman pki create` writes it
     #[arg(long, value_name = "FILE", env = "RAFTSMAN_KUBECONFIG")]
     kubeconfig: Option<PathBuf>,
+    /// Serve metrics here, in plaintext
+    #[arg(long, value_name = "HOST:PORT", env = "RAFTSMAN_LISTEN_METRICS")]
+    listen_metrics: Option<String>,
 }
 
 pub async fn run(args: SchedulerArgs) -> Result<(), Failure> {
     let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
     // Whoever leads has no better place: nobody is preferred, and the lease's end decides.
     let (_prefer, prefer) = watch::channel(false);
+    let port = listen::bind_metrics(args.listen_metrics.as_deref()).await?;
+    let metrics = Metrics::default();
     let (said, synced) = oneshot::channel();
     let config = scheduler::Config {
         client: connect(args.kubeconfig.as_deref(), args.server)?,
         holder: format!("scheduler-{}", uuid::Uuid::new_v4()),
         prefer,
-        metrics: Metrics::default().plane,
+        metrics: metrics.plane.clone(),
         ready: Some(said),
     };
     let mut boxes = Boxes::default();
+    metrics.serve(&mut boxes, port);
     boxes.start("scheduler", |stop| async move {
         scheduler::run(config, stop).await;
         Ok::<(), Infallible>(())
