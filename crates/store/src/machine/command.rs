@@ -119,8 +119,10 @@ impl<D: Disk> Machine<D> {
         }
         let (_, events) = self.transaction(|txn| {
             for (position, id) in request.ids.iter().enumerate() {
-                let granted = txn.leases.terms(*id).map(|terms| terms.granted_index);
-                if request.expired && granted != request.granted.get(position).copied() {
+                // An entry of an earlier version names no grant, and ends whatever lease has the id, as it did then.
+                let named = request.granted.get(position);
+                let is_another = |named: &u64| txn.leases.terms(*id).is_none_or(|terms| terms.granted_index != *named);
+                if named.is_some_and(is_another) {
                     continue;
                 }
                 let Some(keys) = txn.leases.remove(*id) else { continue };

@@ -468,3 +468,26 @@ fn an_exchange_is_never_seen_half_done() {
     });
     assert_eq!(machine.shared().visible(), 61);
 }
+
+/// The end of a lease that ran out, proposed before and applied after its id was granted anew.
+#[test]
+fn an_expiry_ends_the_lease_that_it_names() {
+    let mut driven = Driven::new();
+    let grant = Change::LeaseGrant(etcd::LeaseGrantRequest { id: 7, ttl: 10 });
+    let expiry = |granted: &[u64]| {
+        Change::LeaseRevoke(pb::LeaseRevoke { ids: vec![7], expired: true, granted: granted.to_vec() })
+    };
+    let exists = |driven: &Driven| driven.machine.shared().leases.read().exists(7);
+    driven.step(&grant).reply.unwrap();
+    driven.step(&Change::LeaseRevoke(pb::LeaseRevoke { ids: vec![7], ..Default::default() })).reply.unwrap();
+    driven.step(&grant).reply.unwrap();
+    driven.step(&expiry(&[1])).reply.unwrap();
+    assert!(exists(&driven), "it was granted by the third entry");
+    driven.step(&expiry(&[3])).reply.unwrap();
+    assert!(!exists(&driven));
+    driven.step(&expiry(&[3])).reply.unwrap();
+    // What an earlier version wrote into its log is replayed as it was.
+    driven.step(&grant).reply.unwrap();
+    driven.step(&expiry(&[])).reply.unwrap();
+    assert!(!exists(&driven));
+}
