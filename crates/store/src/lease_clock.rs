@@ -74,7 +74,7 @@ impl LeaseClock {
             let void = self.checkpointed(ids);
             if !void.is_empty() {
                 // What a lease had left must not count for a later leader.
-                let request = LeaseCheckpointRequest { checkpoints: void.clone() };
+                let request = LeaseCheckpointRequest { checkpoints: void };
                 node.propose_in(term, Change::LeaseCheckpoint(request)).await.map_err(status::propose)?;
                 let mut counting = self.counting.lock();
                 counting.doubtful.retain(|id| !ids.contains(id));
@@ -173,6 +173,9 @@ impl LeaseClock {
         for checkpoints in due.checkpoints.chunks(BATCH_MAX) {
             let _alone = self.checkpoints.write().await;
             let checkpoints = self.still_due(checkpoints);
+            if checkpoints.is_empty() {
+                continue;
+            }
             let request = LeaseCheckpointRequest { checkpoints: checkpoints.clone() };
             if let Err(error) = node.propose_in(term, Change::LeaseCheckpoint(request)).await {
                 tracing::warn!("what {} leases have left is not noted for now: {error}", checkpoints.len());

@@ -23,8 +23,8 @@ const INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 pub async fn watch(context: &Context) -> String {
     tokio::select! {
         reason = report(context) => reason,
-        () = compare(context) => "members are not compared any more".into(),
-        () = refuse(context) => "members are not compared any more".into(),
+        never = compare(context) => never,
+        never = refuse(context) => never,
     }
 }
 
@@ -56,7 +56,7 @@ async fn report(context: &Context) -> String {
 }
 
 /// Compares the reports, where this member leads.
-async fn compare(context: &Context) {
+async fn compare(context: &Context) -> ! {
     loop {
         tokio::time::sleep(INTERVAL).await;
         if context.node.status().leadership.leader != Some(context.node.id()) {
@@ -88,7 +88,7 @@ async fn compare(context: &Context) {
 }
 
 /// Ends this member's watches when it is the one that differs. Reads and new watches ask for themselves.
-async fn refuse(context: &Context) {
+async fn refuse(context: &Context) -> ! {
     loop {
         if context.is_corrupt() {
             context.hub.clear();

@@ -15,21 +15,12 @@ use openraft::storage::RaftLogStorage;
 use super::log::{self, OpenError};
 use super::pending::Pending;
 use super::restore;
-use super::state::{Feed, Handle, RocksDisk, SnapshotDir, StateDir, archive, link_or_copy};
-use crate::machine::{Event, Machine};
+use super::state::{Handle, RocksDisk, SnapshotDir, StateDir, Unwatched, archive, link_or_copy};
+use crate::machine::{DiskError, Machine};
 use crate::metrics::Metrics;
 
 /// Where the copy lies while it is needed.
 const FOLDER: &str = "salvage";
-
-/// Nobody watches.
-struct Unwatched;
-
-impl Feed for Unwatched {
-    fn applied(&mut self, _: Vec<Event>, _: i64, _: i64) {}
-
-    fn replaced(&mut self, _: i64, _: i64) {}
-}
 
 /// Gives away all that the store directory `dir` holds, as a backup in parts; `hand_over` says whether it wants more.
 pub async fn salvage(dir: &Path, hand_over: impl FnMut(Bytes, u64) -> bool) -> Result<(), OpenError> {
@@ -61,7 +52,7 @@ async fn complete(
     work: &Path,
     hand_over: impl FnMut(Bytes, u64) -> bool,
 ) -> Result<(), OpenError> {
-    let damaged = |error: crate::machine::DiskError| OpenError::Damaged(error.to_string());
+    let damaged = |error: DiskError| OpenError::Damaged(error.to_string());
     let machine = Machine::open(disk.clone(), disk.stored().map_err(damaged)?).map_err(damaged)?;
     let applied = machine.progress().applied.as_ref().map_or(0, |id| id.index);
     if log.purged() > applied {

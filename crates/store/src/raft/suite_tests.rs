@@ -16,17 +16,9 @@ use tempfile::TempDir;
 
 use super::log::{self, LogStore};
 use super::pending::Pending;
-use super::state::{self, Feed, Handle, RocksDisk, SnapshotDir, StateDir, StateMachine};
+use super::state::{self, Handle, RocksDisk, SnapshotDir, StateDir, StateMachine, Unwatched};
 use super::types::{Entry, LogId, Proposal, TypeConfig, Vote};
-use crate::machine::{Event, Machine};
-
-/// Nobody watches.
-struct Unwatched;
-
-impl Feed for Unwatched {
-    fn applied(&mut self, _: Vec<Event>, _: i64, _: i64) {}
-    fn replaced(&mut self, _: i64, _: i64) {}
-}
+use crate::machine::Machine;
 
 fn open_machine(dir: &TempDir) -> (StateMachine, Arc<RocksDisk>) {
     let state_dir = StateDir::open(&dir.path().join("state")).unwrap();

@@ -17,7 +17,7 @@ pub use directory::StateDir;
 pub use disk::{RocksDisk, link_or_copy};
 pub use prune::Pruner;
 pub use snapshot::{SnapshotDir, SnapshotFolder, archive, receive, send};
-pub use worker::{Feed, Handle};
+pub use worker::{Feed, Handle, Unwatched};
 
 #[cfg(test)]
 mod install_tests;

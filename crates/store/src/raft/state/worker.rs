@@ -31,6 +31,15 @@ pub trait Feed: Send + 'static {
     fn replaced(&mut self, revision: i64, compacted: i64);
 }
 
+/// Where nobody watches.
+pub struct Unwatched;
+
+impl Feed for Unwatched {
+    fn applied(&mut self, _: Vec<Event>, _: i64, _: i64) {}
+
+    fn replaced(&mut self, _: i64, _: i64) {}
+}
+
 /// The way to the worker.
 #[derive(Clone)]
 pub struct Handle {

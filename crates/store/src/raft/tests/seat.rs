@@ -15,21 +15,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::listener;
-use crate::machine::{Event, Machine, View};
+use crate::machine::{Machine, View};
 use crate::raft::log::memory::Memory;
-use crate::raft::state::{Feed, Handle, RocksDisk, SnapshotDir, StateDir};
+use crate::raft::state::{Handle, RocksDisk, SnapshotDir, StateDir, Unwatched};
 use crate::raft::{Identity, Links, Membership, Node, NodeConfig, Pending, ProposeError};
 
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const GROUP: u64 = 99;
-
-struct Unwatched;
-
-impl Feed for Unwatched {
-    fn applied(&mut self, _: Vec<Event>, _: i64, _: i64) {}
-    fn replaced(&mut self, _: i64, _: i64) {}
-}
 
 /// A way from one member to another; cut, it carries nothing and takes nobody.
 struct Wire {
