@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use harness::{Running, prefix_watch, puts, start};
 use parking_lot::Mutex;
-use proto::etcdserverpb::{LeaseGrantRequest, LeaseKeepAliveRequest, LeaseTimeToLiveRequest};
+use proto::etcdserverpb::alarm_request::AlarmAction;
+use proto::etcdserverpb::watch_client::WatchClient;
+use proto::etcdserverpb::{AlarmRequest, AlarmType, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseTimeToLiveRequest};
 
 /// What was acknowledged: revision to the keys with their new value, none for a deletion.
 type History = Arc<Mutex<BTreeMap<i64, Vec<(String, Option<String>)>>>>;
@@ -170,4 +172,30 @@ async fn a_stop_ends_watches_that_their_clients_keep() {
     };
     let (stopped, ()) = tokio::join!(store.stop(), ended);
     stopped.unwrap();
+}
+
+/// R12: a member that is accused of damage gives nothing away, to watches neither.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_accused_member_ends_its_watches_until_it_is_acquitted() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = start(dir.path()).await;
+    store.put("w/a", "1").await;
+    let member_id = store.get("w/a").await.header.unwrap().member_id;
+    let alarm = async |action: AlarmAction| {
+        let alarm = AlarmType::Corrupt as i32;
+        store.maintenance().alarm(AlarmRequest { action: action as i32, member_id, alarm }).await.unwrap();
+    };
+    let mut watch = store.watch().await;
+    assert!(watch.create(prefix_watch("w/", 0)).await.created);
+    alarm(AlarmAction::Activate).await;
+    let end = tokio::time::timeout(Duration::from_secs(20), watch.responses().message()).await.unwrap();
+    assert!(matches!(end, Ok(None)), "{end:?}");
+    let (_requests, none) = tokio::sync::mpsc::channel(1);
+    let mut client = WatchClient::new(store.channel.clone());
+    let refused = client.watch(tokio_stream::wrappers::ReceiverStream::new(none)).await.unwrap_err();
+    assert_eq!((refused.code(), refused.message()), (tonic::Code::DataLoss, "etcdserver: corrupt cluster"));
+    alarm(AlarmAction::Deactivate).await;
+    let mut watch = store.watch().await;
+    assert!(watch.create(prefix_watch("w/", 2)).await.created);
+    assert_eq!(watch.next().await.events.len(), 1);
 }
