@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent::launch::{Launch, User};
 use agent::runtime::process::ProcessRuntime;
@@ -16,6 +16,9 @@ use agent::worker::life::{Exit, Run};
 use chrono::Utc;
 use proto::core_v1::Pod;
 use proto::meta_v1::ObjectMeta;
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Scene {
     data: PathBuf,
@@ -80,14 +83,21 @@ fn shim() -> PathBuf {
 }
 
 async fn ended(agent: &ProcessRuntime, number: u32) -> Exit {
-    tokio::time::timeout(Duration::from_secs(10), agent.wait(&id(number))).await.expect("it ends")
+    tokio::time::timeout(PATIENCE, agent.wait(&id(number))).await.expect("it ends")
 }
 
 #[tokio::test]
 async fn an_exit_while_no_agent_lives_is_found() {
     let scene = Scene::new("away");
-    assert!(matches!(scene.start(0, "echo line; sleep 0.3; exit 7").await, Run::Running { .. }));
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    let go = scene.data.join("go");
+    let script = format!("echo line; while [ ! -e {} ]; do sleep 0.05; done; exit 7", go.display());
+    assert!(matches!(scene.start(0, &script).await, Run::Running { .. }));
+    fs::write(go, "").unwrap();
+    let begun = Instant::now();
+    while !scene.file(0, "exit").exists() {
+        assert!(begun.elapsed() < PATIENCE, "its shim records no exit");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let found = scene.agent().recover(&scene.pod).await.unwrap();
     let [(found_id, Run::Exited(exit))] = &found[..] else { panic!("{found:?}") };
     assert_eq!((found_id, exit.code, exit.reason.as_str()), (&id(0), 7, "Error"));
@@ -100,11 +110,14 @@ async fn an_exit_while_no_agent_lives_is_found() {
 async fn a_running_container_is_adopted_and_never_started_twice() {
     let scene = Scene::new("adopted");
     let count = scene.data.join("count");
-    scene.start(0, &format!("echo x >> {}; sleep 0.5; exit 3", count.display())).await;
+    let go = scene.data.join("go");
+    let wait = format!("while [ ! -e {} ]; do sleep 0.05; done", go.display());
+    scene.start(0, &format!("echo x >> {}; {wait}; exit 3", count.display())).await;
     let agent = scene.agent();
     let found = agent.recover(&scene.pod).await.unwrap();
     assert!(matches!(found[..], [(_, Run::Running { .. })]), "{found:?}");
     assert!(scene.try_start(0, "echo x >> /dev/null").await.is_err(), "its shim holds it");
+    fs::write(go, "").unwrap();
     assert_eq!(ended(&agent, 0).await.code, 3);
     let again = scene.try_start(0, &format!("echo x >> {}", count.display())).await;
     assert!(again.is_err(), "that start was made already");
