@@ -50,7 +50,38 @@ pub fn txn(request: &TxnRequest) -> Result<(), Failure> {
     txn_within(request, TXN_OPS_MAX)?;
     writes(&request.success)?;
     writes(&request.failure)?;
-    Ok(())
+    let mut open = Vec::new();
+    open_deletes(request, &mut open);
+    match open.into_iter().min() {
+        Some(from) if keeps(request, from) => Err(Failure::DuplicateKey),
+        _ => Ok(()),
+    }
+}
+
+/// Collects where deletions to the end of all keys begin.
+fn open_deletes<'a>(request: &'a TxnRequest, found: &mut Vec<&'a Bytes>) {
+    for op in request.success.iter().chain(&request.failure) {
+        match &op.request {
+            Some(Request::RequestDeleteRange(delete)) if is_open(&delete.range_end) => found.push(&delete.key),
+            Some(Request::RequestTxn(nested)) => open_deletes(nested, found),
+            _ => {}
+        }
+    }
+}
+
+/// Whether any put keeps the value or the lease of a key at or after `from`, which may be gone when its turn comes.
+/// (etcd ends its process then.)
+fn keeps(request: &TxnRequest, from: &Bytes) -> bool {
+    request.success.iter().chain(&request.failure).any(|op| match &op.request {
+        Some(Request::RequestPut(put)) => (put.ignore_value || put.ignore_lease) && put.key >= *from,
+        Some(Request::RequestTxn(nested)) => keeps(nested, from),
+        _ => false,
+    })
+}
+
+/// Whether a range has no end.
+fn is_open(range_end: &Bytes) -> bool {
+    **range_end == [0]
 }
 
 /// Checks a transaction that may have `budget` operations. A nested one has what its parent leaves, so that
@@ -100,11 +131,14 @@ impl Writes {
     }
 }
 
-/// Collects what `ops` write and refuses a key that is put twice, or put and deleted. (Two deletions may overlap.)
+/// Collects what `ops` write and refuses a key that is put twice, or put and deleted. (Two deletions may overlap. As
+/// etcd, deletions to the end of all keys are overlooked: a key that is put then is deleted, or the other way round.)
 fn writes(ops: &[RequestOp]) -> Result<Writes, Failure> {
     let mut all = Writes::default();
     for op in ops {
-        if let Some(Request::RequestDeleteRange(delete)) = &op.request {
+        if let Some(Request::RequestDeleteRange(delete)) = &op.request
+            && !is_open(&delete.range_end)
+        {
             all.deletes.push((delete.key.clone(), delete.range_end.clone()));
         }
     }

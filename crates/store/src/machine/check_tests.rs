@@ -55,3 +55,15 @@ fn keys_and_options_are_checked() {
     let sort = RangeRequest { key: "a".into(), sort_order: 9, ..Default::default() };
     assert_eq!(range(&sort), Err(Failure::InvalidSort));
 }
+
+#[test]
+fn deletions_to_the_end_of_all_keys_are_overlooked() {
+    assert_eq!(check(vec![put_op("b"), delete_op("a", "\0")]), Ok(()));
+    assert_eq!(check(vec![txn_op(vec![delete_op("a", "\0")], vec![]), put_op("b")]), Ok(()));
+    let keep = |key: &'static str| {
+        op(Request::RequestPut(PutRequest { key: key.into(), ignore_value: true, ..Default::default() }))
+    };
+    assert_eq!(check(vec![keep("b"), delete_op("a", "\0")]), Err(Failure::DuplicateKey));
+    assert_eq!(check(vec![keep("a"), delete_op("b", "\0")]), Ok(()));
+    assert_eq!(check(vec![txn_op(vec![delete_op("a", "\0")], vec![]), keep("b")]), Err(Failure::DuplicateKey));
+}

@@ -27,6 +27,11 @@ impl Record {
         }
     }
 
+    /// Whether the key was written anew, not over an earlier value.
+    pub fn creates(&self) -> bool {
+        matches!(self, Self::Put(kv) if kv.create_revision == kv.mod_revision)
+    }
+
     /// Bytes to write to disk.
     pub fn encode(&self) -> Bytes {
         let (tag, kv) = match self {

@@ -195,7 +195,13 @@ impl<D: Disk> Transaction<'_, D> {
     fn note(&mut self, at: Revision, record: Record, before: Option<Version>) {
         self.batch.put(&keys::state::record(at), record.encode());
         self.pending.insert(at, record.clone());
-        self.events.push(Event { record, previous: before.map(|version| version.at) });
+        let before = match before {
+            // Watches are told what was before the transaction.
+            Some(version) if version.at.main == at.main => self.index.get(&record.kv().key, self.base),
+            before => before,
+        };
+        let previous = before.filter(|_| !record.creates()).map(|version| version.at);
+        self.events.push(Event { record, previous });
     }
 
     /// What the put at `at` wrote, in this batch or an earlier one.

@@ -133,7 +133,9 @@ fn read(
             damaged = Some(at);
             return false;
         };
-        let previous = shared.view.shared().index.read().before(&record.kv().key, at).map(|version| version.at);
+        // What was before the transaction, whatever else it did to the key.
+        let before = shared.view.shared().index.read().before(&record.kv().key, Revision::first(at.main));
+        let previous = before.filter(|_| !record.creates()).map(|version| version.at);
         let change = Change::new(Event { record, previous });
         if round.values().any(|watcher| watcher.wants(&change)) {
             bytes += change.size();
