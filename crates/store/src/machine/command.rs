@@ -10,6 +10,9 @@ use super::txn::Transaction;
 use super::{Disk, DiskError, Event, Failure, Machine, Outcome, Refused, Reply};
 use crate::keys;
 
+/// Longest time of a lease.
+const LEASE_TTL_MAX_SECONDS: i64 = 9_000_000_000;
+
 /// The result of one command before failures of the disk are told from those of the request.
 type Answer = Result<(Reply, Vec<Event>), Refused>;
 
@@ -77,7 +80,7 @@ impl<D: Disk> Machine<D> {
             batch: &mut self.batch,
             pending: &mut self.pending,
             base: self.progress.revision,
-            compacted: self.progress.compacted,
+            compacted: super::first(&self.progress),
             events: Vec::new(),
         };
         let reply = body(&mut txn)?;
@@ -90,15 +93,20 @@ impl<D: Disk> Machine<D> {
         if request.revision > self.progress.revision {
             return Err(Failure::FutureRevision.into());
         }
-        if request.revision <= self.progress.compacted {
+        if request.revision <= super::first(&self.progress) {
             return Err(Failure::Compacted.into());
         }
         self.progress.compacted = request.revision;
+        // Nothing is forgotten by it, so a member of an earlier version, which refuses it, holds the same.
+        self.progress.compacted_at_zero = request.revision == 0;
         Ok((Reply::Compact(etcd::CompactionResponse { header: self.header() }), Vec::new()))
     }
 
     fn lease_grant(&mut self, request: &etcd::LeaseGrantRequest) -> Answer {
         self.refuse_growth(true)?;
+        if request.ttl > LEASE_TTL_MAX_SECONDS {
+            return Err(Failure::LeaseTtlTooLarge.into());
+        }
         let mut leases = self.shared.leases.write();
         if leases.exists(request.id) {
             return Err(Failure::LeaseExists.into());

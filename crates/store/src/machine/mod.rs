@@ -28,6 +28,7 @@ mod open;
 mod range;
 mod record;
 mod revision;
+mod sort;
 mod txn;
 mod view;
 
@@ -144,7 +145,7 @@ impl Shared {
             leases: RwLock::new(leases),
             group: RwLock::new(group),
             visible: AtomicI64::new(progress.revision),
-            compacted: AtomicI64::new(progress.compacted),
+            compacted: AtomicI64::new(first(progress)),
             whole: RwLock::default(),
             exchanges: AtomicU64::new(0),
         }
@@ -182,10 +183,15 @@ impl Shared {
         self.visible.load(Ordering::Acquire)
     }
 
-    /// Revisions before this one are forgotten; it itself can still be read.
+    /// Revisions before this one are forgotten; it itself can still be read. -1 before the first compaction.
     pub fn compacted(&self) -> i64 {
         self.compacted.load(Ordering::Acquire)
     }
+}
+
+/// The compacted revision as etcd has it: -1 before the first compaction, which may be one at 0.
+fn first(progress: &pb::Progress) -> i64 {
+    if progress.compacted == 0 && !progress.compacted_at_zero { -1 } else { progress.compacted }
 }
 
 /// The machine: takes commands in the log's order. One owner.
@@ -233,7 +239,7 @@ impl<D: Disk> Machine<D> {
     /// The sealed batch is written: readers see it from now on.
     pub fn publish(&mut self) {
         self.pending.clear();
-        self.shared.compacted.store(self.progress.compacted, Ordering::Release);
+        self.shared.compacted.store(first(&self.progress), Ordering::Release);
         self.shared.visible.store(self.progress.revision, Ordering::Release);
     }
 }

@@ -30,8 +30,7 @@ pub fn revision(request: &RangeRequest, current: i64, compacted: i64) -> Result<
 /// Checks the revision of a read inside a transaction. As etcd: there a revision below 0 is not the newest one, but one
 /// before all others.
 pub fn check_in_transaction(request: &RangeRequest, current: i64, compacted: i64) -> Result<(), Failure> {
-    let first = if compacted == 0 { -1 } else { compacted };
-    if request.revision != 0 && request.revision < first {
+    if request.revision != 0 && request.revision < compacted {
         return Err(Failure::Compacted);
     }
     revision(request, current, compacted).map(|_| ())
@@ -98,16 +97,15 @@ fn admits(request: &RangeRequest, found: &Found) -> bool {
 fn sort(request: &RangeRequest, kvs: &mut [KeyValue]) {
     let target = request.sort_target();
     let ascending = |a: &KeyValue, b: &KeyValue| match target {
-        SortTarget::Key => a.key.cmp(&b.key),
-        SortTarget::Version => a.version.cmp(&b.version),
-        SortTarget::Create => a.create_revision.cmp(&b.create_revision),
-        SortTarget::Mod => a.mod_revision.cmp(&b.mod_revision),
-        SortTarget::Value => a.value.cmp(&b.value),
+        SortTarget::Key => a.key < b.key,
+        SortTarget::Version => a.version < b.version,
+        SortTarget::Create => a.create_revision < b.create_revision,
+        SortTarget::Mod => a.mod_revision < b.mod_revision,
+        SortTarget::Value => a.value < b.value,
     };
-    // Equal ones stay in order of key, in both directions.
     if request.sort_order() == SortOrder::Descend {
-        kvs.sort_by(|a, b| ascending(b, a));
+        super::sort::sort(kvs, |a, b| ascending(b, a));
     } else {
-        kvs.sort_by(ascending);
+        super::sort::sort(kvs, ascending);
     }
 }

@@ -20,9 +20,6 @@ use crate::machine::{Failure, Reply};
 
 /// Shortest TTL that is granted, as etcd's with its default election timeout.
 const TTL_MIN_SECONDS: i64 = 2;
-/// Longest TTL.
-const TTL_MAX_SECONDS: i64 = 9_000_000_000;
-
 /// Renewals of one stream that are under way at a time.
 const KEEP_ALIVES_MAX: usize = 64;
 /// How long the leader may take to say what a lease has left.
@@ -37,9 +34,6 @@ type KeepAlives = Pin<Box<dyn Stream<Item = Result<LeaseKeepAliveResponse, Statu
 impl Lease for LeaseService {
     async fn lease_grant(&self, request: Request<LeaseGrantRequest>) -> Result<Response<LeaseGrantResponse>, Status> {
         let mut request = request.into_inner();
-        if request.ttl > TTL_MAX_SECONDS {
-            return Err(status::failure(Failure::LeaseTtlTooLarge));
-        }
         request.ttl = request.ttl.max(TTL_MIN_SECONDS);
         let drawn = request.id == 0;
         loop {

@@ -92,8 +92,7 @@ impl Maintenance for MaintenanceService {
         Ok(Response::new(HashKvResponse {
             header: self.0.header_now(),
             hash: hash.hash,
-            // As etcd: -1 before the first compaction.
-            compact_revision: if hash.compacted == 0 { -1 } else { hash.compacted },
+            compact_revision: hash.compacted,
             // As etcd: a revision below 0 is the newest one, but is told as it was asked for.
             hash_revision: if revision < 0 { revision } else { hash.revision },
         }))
