@@ -13,6 +13,7 @@ use http::Request as HttpRequest;
 use prost::Message;
 use proto::etcdserverpb::WatchRequest;
 use proto::etcdserverpb::watch_request::RequestUnion;
+use tokio::sync::oneshot;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -77,9 +78,13 @@ impl WatchService {
     fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Responses {
         let needs_leader = request.metadata().get("hasleader").is_some_and(|value| value == "true");
         let (stream, responses) = self.0.hub.open();
-        tokio::spawn(serve(stream, request.into_inner()));
+        // A client that has nothing more to ask is told the events of its watches as before: they end with the responses.
+        let stream = Arc::new(stream);
+        let (failed, failure) = oneshot::channel();
+        tokio::spawn(serve(stream.clone(), request.into_inner(), failed));
         let context = self.0.clone();
         let responses = ReceiverStream::new(responses).flat_map(move |mut response| {
+            let _kept = &stream;
             let head = &mut response.head;
             // A canceled watch of a compacted revision has no revision to tell.
             if head.compact_revision == 0 {
@@ -87,13 +92,22 @@ impl WatchService {
             } else {
                 head.header = Some(context.header(0));
             }
-            futures::stream::iter(response.fragments().into_iter().map(Ok))
+            futures::stream::iter(response.fragments())
         });
-        if !needs_leader {
-            return Box::pin(responses);
-        }
-        let lost = futures::stream::once(leader_lost(self.0.clone())).map(Err);
-        Box::pin(until_error(futures::stream::select(responses, lost)))
+        let context = self.0.clone();
+        let end = async move {
+            let lost = async {
+                match needs_leader {
+                    true => leader_lost(context).await,
+                    false => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Ok(status) = failure => status,
+                status = lost => status,
+            }
+        };
+        Box::pin(until(responses, end))
     }
 }
 
@@ -135,9 +149,17 @@ impl Decoder for WatchCodec {
     }
 }
 
-/// Takes a client's requests until it goes away; its watches end with `stream`.
-async fn serve(stream: StreamHandle, mut requests: Streaming<WatchRequest>) {
-    while let Some(Ok(request)) = requests.next().await {
+/// Takes a client's requests until there are no more of them, or one that can't be read.
+async fn serve(stream: Arc<StreamHandle>, mut requests: Streaming<WatchRequest>, failed: oneshot::Sender<Status>) {
+    while let Some(request) = requests.next().await {
+        let request = match request {
+            Ok(request) => request,
+            Err(status) => {
+                // Nobody hears it where the client has gone away.
+                let _gone = failed.send(status).is_err();
+                return;
+            }
+        };
         match request.request_union {
             Some(RequestUnion::CreateRequest(create)) => stream.create(create).await,
             Some(RequestUnion::CancelRequest(cancel)) => stream.cancel(cancel.watch_id).await,
@@ -163,13 +185,19 @@ async fn leader_lost(context: Arc<Context>) -> Status {
     }
 }
 
-/// The stream up to and with its first error.
-fn until_error<T: Send>(
-    stream: impl Stream<Item = Result<T, Status>> + Send,
+/// The stream until it ends, or up to the error that `end` comes to.
+fn until<T: Send>(
+    stream: impl Stream<Item = T> + Send,
+    end: impl Future<Output = Status> + Send,
 ) -> impl Stream<Item = Result<T, Status>> + Send {
-    stream.scan(false, |ended, item| {
-        let next = (!*ended).then_some(item);
-        *ended = next.as_ref().is_some_and(Result::is_err);
-        std::future::ready(next)
+    let end = Box::pin(end.into_stream().map(Err));
+    let both = (Box::pin(stream), Some(end));
+    futures::stream::unfold(both, |(mut stream, end)| async {
+        let mut end = end?;
+        tokio::select! {
+            biased;
+            item = stream.next() => Some((Ok(item?), (stream, Some(end)))),
+            Some(error) = end.next() => Some((error, (stream, None))),
+        }
     })
 }

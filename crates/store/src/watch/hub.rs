@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use proto::etcdserverpb::{WatchCreateRequest, WatchResponse};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as signal};
 
 use super::change::Change;
 use super::feed::{News, NewsReceiver};
@@ -22,6 +22,8 @@ use crate::raft::state::RocksDisk;
 const STREAM_QUEUE_LEN: usize = 128;
 /// How often a watch that asked for it is told that it is level, when nothing else is to tell (etcd's default).
 const NOTIFY_INTERVAL: Duration = Duration::from_secs(600);
+/// How long a creation or cancellation waits for the hub to hand on what went before.
+const LEVEL_MAX: Duration = Duration::from_secs(1);
 /// How often the hub looks whether it missed anything.
 const IDLE_CHECK: Duration = Duration::from_millis(500);
 
@@ -34,6 +36,8 @@ pub(super) struct Shared {
     pub view: View<RocksDisk>,
     /// Wakes the catch-up thread.
     pub behind: Condvar,
+    /// The state's revision, for those who wait for it.
+    reached: signal::Sender<i64>,
 }
 
 #[derive(Default)]
@@ -87,7 +91,8 @@ impl Hub {
     /// Starts the hub's two threads, which end with the news.
     pub fn start(view: View<RocksDisk>, news: NewsReceiver) -> io::Result<(Self, [JoinHandle<()>; 2])> {
         let state = State { revision: view.shared().visible(), ..Default::default() };
-        let hub = Self(Arc::new(Shared { state: Mutex::new(state), view, behind: Condvar::new() }));
+        let (reached, _) = signal::channel(state.revision);
+        let hub = Self(Arc::new(Shared { state: Mutex::new(state), view, behind: Condvar::new(), reached }));
         let (run, catch_up) = (hub.clone(), hub.clone());
         let thread = |name: &str| thread::Builder::new().name(name.into());
         let run = thread("watch-hub").spawn(move || run.run(&news))?;
@@ -140,13 +145,15 @@ impl Hub {
                     state.tell_progress();
                 }
             }
+            let mut state = self.0.state.lock();
             if notified.elapsed() >= NOTIFY_INTERVAL {
                 notified = Instant::now();
-                self.0.state.lock().notify();
+                state.notify();
             }
-            if !self.0.state.lock().unsynced.is_empty() {
+            if !state.unsynced.is_empty() {
                 self.0.behind.notify_one();
             }
+            self.0.reached.send_if_modified(|reached| std::mem::replace(reached, state.revision) != state.revision);
         }
         // The machine has ended: so do all streams.
         self.close();
@@ -364,6 +371,7 @@ impl StreamHandle {
             // As etcd: no key means the first one.
             request.key = bytes::Bytes::from_static(&[0]);
         }
+        self.level().await;
         let Some(queue) = self.queue.upgrade() else { return };
         let Ok(permit) = queue.reserve().await else { return };
         let mut state = self.hub.0.state.lock();
@@ -388,6 +396,7 @@ impl StreamHandle {
 
     /// Ends a watch and answers; an unknown id is passed over in silence.
     pub async fn cancel(&self, id: i64) {
+        self.level().await;
         let Some(queue) = self.queue.upgrade() else { return };
         let Ok(permit) = queue.reserve().await else { return };
         let mut state = self.hub.0.state.lock();
@@ -401,6 +410,17 @@ impl StreamHandle {
         }
         let header = header(self.hub.0.view.shared().visible());
         permit.send(WatchResponse { header, watch_id: id, canceled: true, ..Default::default() }.into());
+    }
+
+    /// Waits until watches that are level have been given what readers can see now: as with etcd, who was answered a
+    /// write is told it before what he asks of the stream then.
+    async fn level(&self) {
+        let visible = self.hub.0.view.shared().visible();
+        if *self.hub.0.reached.borrow() < visible {
+            let mut reached = self.hub.0.reached.subscribe();
+            // A hub that takes longer, or has ended, is not waited for.
+            let _late = tokio::time::timeout(LEVEL_MAX, reached.wait_for(|reached| *reached >= visible)).await.is_err();
+        }
     }
 
     /// Asks for an answer when all watches of the stream have been given what readers can see now.
