@@ -27,8 +27,10 @@ impl KvService {
 
     /// Runs a transaction that only reads without a place in the log.
     async fn read_only(&self, request: &TxnRequest) -> Result<Option<TxnResponse>, Status> {
-        // Compares are the machine's; without them the success branch is taken.
-        if !request.compare.is_empty() || request.success.is_empty() {
+        // Compares are the machine's; without them the success branch is taken. As etcd: a branch that is not taken makes
+        // a transaction one that writes, too, which an alarm may forbid.
+        let reads = |op: &RequestOp| matches!(op.request, Some(Op::RequestRange(_)));
+        if !request.compare.is_empty() || request.success.is_empty() || !request.failure.iter().all(reads) {
             return Ok(None);
         }
         let mut ranges = Vec::with_capacity(request.success.len());
