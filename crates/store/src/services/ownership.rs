@@ -112,7 +112,9 @@ pub fn revision(response: &TxnResponse) -> i64 {
 
 /// Takes a place, or finds the one that the lease has already.
 pub async fn enter(context: &Arc<Context>, name: &[u8], lease: i64, value: Bytes) -> Result<Place, Status> {
-    let key: Bytes = [&prefix(name)[..], format!("{lease:x}").as_bytes()].concat().into();
+    // As Go writes hexadecimal numbers: with a sign.
+    let sign = if lease < 0 { "-" } else { "" };
+    let key: Bytes = [&prefix(name)[..], format!("{sign}{:x}", lease.unsigned_abs()).as_bytes()].concat().into();
     let put = PutRequest { key: key.clone(), value, lease, ..Default::default() };
     let txn = TxnRequest {
         compare: vec![created_is(key.clone(), 0)],
