@@ -116,7 +116,10 @@ impl LeaseClock {
 
     /// Whole seconds that a lease has left; `None` where the clock has not seen it yet.
     pub fn remaining(&self, id: i64) -> Option<i64> {
-        let deadline = *self.counting.lock().deadlines.get(&id)?;
+        let granted = self.shared.leases.read().terms(id)?.granted_index;
+        // That of an earlier lease of the id is forgotten with the next tick only.
+        let deadline =
+            self.counting.lock().deadlines.get(&id).copied().filter(|deadline| deadline.granted == granted)?;
         let left = deadline.at.saturating_duration_since(Instant::now());
         Some(left.as_secs() as i64)
     }
@@ -301,6 +304,7 @@ mod tests {
         assert_eq!(clock.tick(over).expired, vec![(1, 5)]);
         let anew = pb::Lease { granted_ttl_seconds: 60, remaining_ttl_seconds: 0, granted_index: 9 };
         clock.shared.leases.write().set(1, anew);
+        assert_eq!(clock.remaining(1), None, "what the earlier one had left is not the new one's");
         assert_eq!(clock.renew_all(&[1], over), Some(vec![60]));
         clock.counting.lock().deadlines.insert(1, Deadline { at: over, granted: 5 });
         assert_eq!(clock.tick(over).expired, vec![]);
