@@ -27,7 +27,7 @@ use crate::raft::log::{self, LogStore, OpenError};
 use crate::raft::state::{Cached, Handle, Pruner, RocksDisk, SnapshotDir, StateDir};
 use crate::raft::{Identity, Links, Node, NodeConfig, Pending, ProposeError};
 use crate::renewals::Renewals;
-use crate::services::{self, Context, reflection};
+use crate::services::{self, Context, gateway, reflection};
 use crate::tls::{self, Tls};
 use crate::watch::{self, Hub};
 
@@ -103,7 +103,7 @@ pub async fn run(
         () = shutdown.clone() => return Ok(()),
     };
     let context = open(&config, introduction, marker).await?;
-    let router = router(&context).await?;
+    let router = router(&context)?;
     let alone = peers.is_none();
     let port = peers.map(|peers| PeerPort::start(&context, peers.listener, accepting));
     let hand_over = config.hand_over.take();
@@ -215,7 +215,7 @@ async fn open(config: &Config, introduction: Introduction, marker: Marker) -> Re
         opened.map_err(|error| Error::Stopped(error.to_string()))??;
     let shared = machine.shared().clone();
     let view = View::new(shared.clone(), disk.clone());
-    let (compactions, compacted) = signal::channel(shared.compacted());
+    let (compactions, compacted) = signal::channel(shared.compacted().max(0));
     let (feed, news) = watch::feed(compactions);
     let (hub, threads) = Hub::start(view.clone(), news)?;
     let (pruned, pruner) = Pruner::start(shared.clone(), disk.clone(), compacted)?;
@@ -382,22 +382,18 @@ async fn count_leader_changes(context: &Context) {
     }
 }
 
-async fn router(context: &Arc<Context>) -> Result<axum::Router, Error> {
-    let grpc = services::routes(context).add_service(services::health().await);
+fn router(context: &Arc<Context>) -> Result<axum::Router, Error> {
+    let grpc = services::routes(context).add_service(services::health());
     let (v1, v1alpha) = reflection::services().map_err(|error| Error::Stopped(error.to_string()))?;
     let grpc = grpc.add_service(v1).add_service(v1alpha);
     let counted = axum::middleware::from_fn_with_state(context.metrics.clone(), metrics::count_rpc);
     let limited = axum::middleware::map_request(services::limit);
     let gate = axum::middleware::from_fn_with_state(context.clone(), services::learner::gate);
     let led = axum::middleware::from_fn_with_state(context.clone(), services::leader_required::gate);
-    Ok(grpc
-        .into_axum_router()
-        .layer(led)
-        .layer(gate)
-        .layer(limited)
-        .layer(counted)
-        .merge(services::http(context.clone()))
-        .fallback(services::nothing))
+    let worded = axum::middleware::from_fn(services::method);
+    let grpc = grpc.into_axum_router().layer(worded).layer(led).layer(gate).layer(limited).layer(counted);
+    let gateway = gateway::routes(grpc.clone()).map_err(|error| Error::Stopped(error.to_string()))?;
+    Ok(grpc.merge(services::http(context.clone())).merge(gateway).fallback(services::nothing))
 }
 
 /// Stops raft and flushes the state, so that the next start need not apply the log again.

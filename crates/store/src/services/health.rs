@@ -5,11 +5,17 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use prometheus_client::encoding::prometheus_text;
 use proto::etcdserverpb::{AlarmType, RangeRequest};
-use tonic::Status;
+use tonic::{Request as GrpcRequest, Response as GrpcResponse, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::{CLUSTER_VERSION, Context, ETCD_VERSION};
 
@@ -54,19 +60,73 @@ pub fn http(context: Arc<Context>) -> Router {
 pub async fn nothing(request: Request) -> Response {
     let is_grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
     if request.headers().get(header::CONTENT_TYPE).is_some_and(is_grpc) {
-        let service = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
-        return Status::unimplemented(format!("unknown service {service}")).into_http();
+        let path = request.uri().path();
+        return match names(path) {
+            Some((service, _)) => Status::unimplemented(format!("unknown service {service}")).into_http(),
+            None => Status::unimplemented(format!("malformed method name: {path:?}")).into_http(),
+        };
     }
-    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
+    (StatusCode::NOT_FOUND, PLAIN, "404 page not found\n").into_response()
 }
 
-/// The gRPC health service: `""` and every service of ours are serving.
-pub async fn health() -> tonic_health::pb::health_server::HealthServer<impl tonic_health::pb::health_server::Health> {
-    let (reporter, service) = tonic_health::server::health_reporter();
-    for name in ["etcdserverpb.KV", "etcdserverpb.Watch", "etcdserverpb.Lease", "etcdserverpb.Maintenance"] {
-        reporter.set_service_status(name, tonic_health::ServingStatus::Serving).await;
+/// Service and method of a gRPC path.
+fn names(path: &str) -> Option<(&str, &str)> {
+    path.strip_prefix('/').unwrap_or(path).rsplit_once('/')
+}
+
+/// What our library says to a call without a message, as it is in a header.
+const NO_MESSAGE: &[u8] = b"Missing%20request%20message.";
+
+/// The layer over the services' routes that words refusals of what is no call as Go's library does: an unknown method, and
+/// no message at all.
+pub async fn method(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let response = next.run(request).await;
+    let headers = response.headers();
+    if headers.get(Status::GRPC_MESSAGE).is_some_and(|message| message.as_bytes() == NO_MESSAGE) {
+        return Status::unknown("EOF").into_http();
     }
-    service
+    let unimplemented = headers.get(Status::GRPC_STATUS).is_some_and(|code| code.as_bytes() == b"12");
+    match names(&path) {
+        Some((service, method)) if unimplemented && !headers.contains_key(Status::GRPC_MESSAGE) => {
+            Status::unimplemented(format!("unknown method {method} for service {service}")).into_http()
+        }
+        _ => response,
+    }
+}
+
+/// The gRPC health service. As etcd's it knows the server as a whole, which serves, and none of its services by name.
+pub struct HealthService;
+
+fn health_of(service: &str) -> ServingStatus {
+    if service.is_empty() { ServingStatus::Serving } else { ServingStatus::ServiceUnknown }
+}
+
+#[tonic::async_trait]
+impl Health for HealthService {
+    async fn check(
+        &self,
+        request: GrpcRequest<HealthCheckRequest>,
+    ) -> Result<GrpcResponse<HealthCheckResponse>, Status> {
+        match health_of(&request.into_inner().service) {
+            ServingStatus::ServiceUnknown => Err(Status::not_found("unknown service")),
+            status => Ok(GrpcResponse::new(HealthCheckResponse { status: status.into() })),
+        }
+    }
+
+    type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
+
+    async fn watch(&self, request: GrpcRequest<HealthCheckRequest>) -> Result<GrpcResponse<Self::WatchStream>, Status> {
+        let status = health_of(&request.into_inner().service).into();
+        // It never changes, and the stream ends with the server.
+        let once = futures::stream::once(std::future::ready(Ok(HealthCheckResponse { status })));
+        Ok(GrpcResponse::new(once.chain(futures::stream::pending()).boxed()))
+    }
+}
+
+/// The gRPC health service.
+pub fn health() -> HealthServer<HealthService> {
+    HealthServer::new(HealthService)
 }
 
 fn json(text: String) -> Answer {

@@ -5,6 +5,7 @@ mod backup;
 mod cluster;
 mod election;
 mod frames;
+pub mod gateway;
 mod health;
 mod kv;
 pub mod leader_required;
@@ -13,6 +14,7 @@ mod lease;
 mod lock;
 mod maintenance;
 mod ownership;
+mod proto_json;
 pub mod reflection;
 pub mod status;
 mod watch;
@@ -36,7 +38,7 @@ use crate::renewals::Renewals;
 use crate::watch::Hub;
 
 pub use frames::limit;
-pub use health::{health, http, nothing};
+pub use health::{health, http, method, nothing};
 
 /// The version of etcd that the store speaks like.
 pub const ETCD_VERSION: &str = "3.6.16";
