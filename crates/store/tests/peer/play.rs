@@ -30,6 +30,8 @@ pub enum Act {
     Cancel(usize, i64),
     /// A request without anything in it.
     Nothing(usize),
+    /// Says that the client asks nothing more.
+    CloseSend(usize),
     /// Waits until every watch of a stream has been given everything. No watch of it may begin in the future.
     Drain(usize),
     /// Waits until a stream has given so many events of a watch.
@@ -59,6 +61,7 @@ pub async fn play(peer: &Peer, acts: &[Act]) -> Said {
             }
             Act::Cancel(stream, id) => stream_of(&mut streams, peer, stream).cancel(id).await,
             Act::Nothing(stream) => stream_of(&mut streams, peer, stream).send(None).await,
+            Act::CloseSend(stream) => stream_of(&mut streams, peer, stream).close_send(),
             Act::Drain(stream) => stream_of(&mut streams, peer, stream).drain().await,
             Act::Until(stream, id, events) => stream_of(&mut streams, peer, stream).until(id, events).await,
         };
@@ -116,6 +119,11 @@ impl Stream {
 
     async fn send(&mut self, request_union: Option<RequestUnion>) -> String {
         self.requests.send(WatchRequest { request_union }).await.unwrap();
+        String::new()
+    }
+
+    fn close_send(&mut self) -> String {
+        self.requests = mpsc::channel(1).0;
         String::new()
     }
 

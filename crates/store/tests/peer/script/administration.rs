@@ -9,7 +9,7 @@ pub fn script() -> Vec<Step> {
     [cluster(), statuses(), hashes(), alarms(), downgrades()].concat()
 }
 
-fn cluster() -> Vec<Step> {
+pub fn cluster() -> Vec<Step> {
     let add = |url: &str, is_learner| {
         let peer_urls = if url.is_empty() { vec![] } else { vec![url.to_owned()] };
         Step::MemberAdd(MemberAddRequest { peer_urls, is_learner })
@@ -83,6 +83,13 @@ fn under_alarm() -> Vec<Step> {
             success: vec![op_put("alarmed", "3")],
             failure: vec![op_delete("none", "")],
         }),
+        // What only reads as it turns out, but might have written.
+        Step::Txn(TxnRequest {
+            success: vec![super::op_get("alarmed")],
+            failure: vec![op_put("alarmed", "4")],
+            ..Default::default()
+        }),
+        Step::Grant(LeaseGrantRequest { id: 61, ttl: 9_000_000_001 }),
         Step::Delete(delete("alarmed", "")),
         Step::Range(range("alarmed", "alarmee")),
         Step::Grant(LeaseGrantRequest { id: 60, ttl: 100 }),
@@ -96,7 +103,7 @@ pub fn unlike() -> Vec<Step> {
     vec![Step::Downgrade(DowngradeRequest { action: 1, version: "3.5".into() })]
 }
 
-fn downgrades() -> Vec<Step> {
+pub fn downgrades() -> Vec<Step> {
     let (validate, enable, cancel) = (0, 1, 2);
     let downgrade = |action, version: &str| Step::Downgrade(DowngradeRequest { action, version: version.to_owned() });
     let mut steps = Vec::new();

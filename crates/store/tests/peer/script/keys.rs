@@ -6,7 +6,7 @@ use super::{delete, get, put, range};
 use crate::step::Step;
 
 pub fn script() -> Vec<Step> {
-    [empty(), writes(), ranges(), orders(), filters(), revisions(), deletions()].concat()
+    [empty(), writes(), ranges(), orders(), filters(), revisions(), deletions(), ties()].concat()
 }
 
 /// What a store without keys answers.
@@ -14,6 +14,22 @@ fn empty() -> Vec<Step> {
     let mut steps: Vec<Step> = [get("a"), range("\0", "\0"), range("a", "b"), get("")].map(Step::Range).to_vec();
     steps.extend([delete("a", ""), delete("\0", "\0")].map(Step::Delete));
     steps.extend([1, 2, -1].map(|revision| Step::Range(RangeRequest { revision, ..get("a") })));
+    steps
+}
+
+/// A compaction at 0 of a store that was never compacted is one, though nothing is forgotten.
+pub fn compactions_before_any() -> Vec<Step> {
+    let compact = |revision| Step::Compact(CompactionRequest { revision, physical: true });
+    let hash = |revision| Step::HashKv(HashKvRequest { revision });
+    let read = |revision| {
+        let read = request_op::Request::RequestRange(RangeRequest { revision, ..get("a") });
+        let success = vec![RequestOp { request: Some(read) }];
+        Step::Txn(TxnRequest { success, ..Default::default() })
+    };
+    let mut steps = Vec::new();
+    for compaction in [-1, 0, 0, -1] {
+        steps.extend([compact(compaction), hash(0), hash(1), read(0), read(-1), read(-2)]);
+    }
     steps
 }
 
@@ -89,6 +105,26 @@ fn orders() -> Vec<Step> {
             }
         }
     }
+    steps
+}
+
+/// More keys than etcd sorts by insertion, with few values, versions and revisions: it leaves ties as its algorithm has it.
+fn ties() -> Vec<Step> {
+    let mut steps = Vec::new();
+    for group in 0..5 {
+        let puts = (0..18).map(|n| super::op_put(&format!("ties/{n}{group}"), &(n * n % 5).to_string()));
+        steps.push(Step::Txn(TxnRequest { success: puts.collect(), ..Default::default() }));
+    }
+    steps.extend((0..90).step_by(7).map(|n| Step::Put(put(&format!("ties/{}{}", n % 18, n % 5), "3"))));
+    for end in ["ties/13", "ties/3", "ties0"] {
+        for sort_target in 0..5 {
+            for sort_order in 0..3 {
+                steps.push(Step::Range(RangeRequest { sort_target, sort_order, ..range("ties/", end) }));
+                steps.push(Step::Range(RangeRequest { sort_target, sort_order, limit: 15, ..range("ties/", end) }));
+            }
+        }
+    }
+    steps.push(Step::Delete(delete("ties/", "ties0")));
     steps
 }
 

@@ -42,6 +42,11 @@ fn locks() -> Vec<Step> {
         unlock("lock/1a"),
         unlock(""),
         lock("lock", 0x2b),
+        Step::Grant(LeaseGrantRequest { id: -0x3c, ttl: 600 }),
+        lock("negative", -0x3c),
+        unlock("negative/-3c"),
+        Step::Campaign(CampaignRequest { name: "negative".into(), lease: -0x3c, value: "v".into() }),
+        Step::Revoke(LeaseRevokeRequest { id: -0x3c }),
         unlock("lock/2b"),
         Step::Range(range("lock", "locl")),
     ]

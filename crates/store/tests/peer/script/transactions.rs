@@ -20,6 +20,7 @@ pub fn script() -> Vec<Step> {
     steps.extend(branches().into_iter().map(Step::Txn));
     steps.extend(nested().into_iter().map(Step::Txn));
     steps.extend(overlaps().into_iter().map(Step::Txn));
+    steps.extend(open().into_iter().map(Step::Txn));
     steps.extend(refused().into_iter().map(Step::Txn));
     steps.push(Step::Range(range("t/", "t0")));
     steps
@@ -151,7 +152,7 @@ fn overlaps() -> Vec<TxnRequest> {
         only(vec![op_put("t/q", "1"), op_delete("t/p", "t/r")]),
         only(vec![op_delete("t/p", "t/r"), op_put("t/q", "1")]),
         only(vec![op_put("t/q", "1"), op_delete("t/q", "")]),
-        only(vec![op_put("t/q", "1"), op_delete("t/r", "\0")]),
+        only(vec![op_put("t/q", "1"), op_delete("t/r", "\0"), op_get("t/q")]),
         only(vec![op_delete("t/q", ""), op_delete("t/", "t0")]),
         only(vec![op_put("t/r", "1"), op_delete("t/p", "t/r")]),
         only(vec![txn(then("t/q")), op_put("t/q", "2")]),
@@ -169,12 +170,17 @@ fn overlaps() -> Vec<TxnRequest> {
     ]
 }
 
-/// A put and a deletion without an end that hits it: an accepted difference, after which two stores are no longer the
-/// same. So this is the end of all scripts.
-pub fn unlike() -> Vec<Step> {
+/// Puts and deletions to the end of all keys, which etcd does not look at together: what comes later wins.
+fn open() -> Vec<TxnRequest> {
     vec![
-        Step::Txn(only(vec![op_put("t/q", "1"), op_delete("t/", "\0")])),
-        Step::Txn(only(vec![txn(only(vec![op_delete("\0", "\0")])), op_put("t/q", "1")])),
+        only(vec![op_put("t/q", "1"), op_delete("t/", "\0")]),
+        only(vec![op_put("t/q", "1"), op_put("t/s", "1")]),
+        only(vec![op_put("t/q", "2"), op_delete("t/q", "\0"), op(Op::RequestRange(range("t/", "t0")))]),
+        only(vec![op_put("t/q", "3")]),
+        only(vec![txn(only(vec![op_delete("\0", "\0")])), op_put("t/q", "4"), op_get("t/q")]),
+        only(vec![op_delete("t/q", "\0"), op(Op::RequestPut(PutRequest { prev_kv: true, ..put("t/q", "5") }))]),
+        only(vec![op_put("t/q", "6"), op_delete("t/q", "\0"), op_delete("t/q", "")]),
+        only(vec![op(Op::RequestRange(range("\0", "\0")))]),
     ]
 }
 

@@ -7,7 +7,7 @@ use crate::play::Act;
 use crate::step::Step;
 
 pub fn script() -> Vec<Act> {
-    [options(), ids(), refusals(), large(), compacted(), future()].concat()
+    [options(), ids(), refusals(), large(), twice(), compacted(), future(), ends()].concat()
 }
 
 fn create(stream: usize, request: WatchCreateRequest) -> Act {
@@ -123,6 +123,35 @@ fn large() -> Vec<Act> {
         ));
     }
     acts.push(Act::Drain(4));
+    acts
+}
+
+/// Keys that one transaction puts and deletes.
+fn twice() -> Vec<Act> {
+    let watch = |prev_kv, back| Act::CreateBack(7, WatchCreateRequest { prev_kv, ..of("z/", "z0") }, back);
+    let open = |key: &str| op_delete(key, "\0");
+    let mut acts = vec![watch(true, -1), watch(false, -1), write("z/old", "1"), write("z/kept", "1")];
+    acts.extend([
+        txn(vec![op_put("z/new", "2"), open("z/new")]),
+        txn(vec![op_put("z/old", "2"), open("z/old")]),
+        write("z/old", "3"),
+        txn(vec![open("z/old"), op_put("z/old", "4")]),
+        txn(vec![open("z/none"), op_put("z/p", "4")]),
+        Act::Drain(7),
+        watch(true, 6),
+        watch(false, 6),
+        Act::Drain(7),
+    ]);
+    acts
+}
+
+/// A stream whose client asks nothing more, and is told on; and one whose watch was canceled right after a write.
+fn ends() -> Vec<Act> {
+    let mut acts = vec![create(8, of("end", ""))];
+    for watch in 1..20 {
+        acts.extend([create(8, of("end", "")), write("end", "x"), Act::Cancel(8, watch)]);
+    }
+    acts.extend([Act::Drain(8), Act::CloseSend(8), write("end", "1"), write("end", "2"), Act::Until(8, 0, 21)]);
     acts
 }
 
