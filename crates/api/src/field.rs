@@ -206,6 +206,9 @@ pub trait Value {
 /// Shows no value.
 pub struct Omitted;
 
+/// A text of a Go type of its own, such as an enumeration's: Kubernetes shows it as JSON, not as Go quotes texts.
+pub struct Typed<'a>(pub &'a str);
+
 /// A value shown as this JSON text.
 pub struct Json(pub String);
 
@@ -228,10 +231,28 @@ impl Value for Omitted {
     }
 }
 
+impl Value for Typed<'_> {
+    fn shown(&self) -> Option<String> {
+        Some(escaped(&serde_json::Value::from(self.0).to_string()))
+    }
+}
+
 impl Value for Json {
     fn shown(&self) -> Option<String> {
-        Some(self.0.clone())
+        Some(escaped(&self.0))
     }
+}
+
+/// JSON as Go writes it: fit to stand in HTML. Outside of texts these characters don't occur.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => escaped.push_str(&format!("\\u{:04x}", c as u32)),
+            c => escaped.push(c),
+        }
+    }
+    escaped
 }
 
 impl Value for str {
@@ -248,7 +269,7 @@ impl Value for String {
 
 impl Value for [String] {
     fn shown(&self) -> Option<String> {
-        Some(serde_json::Value::from(self.to_vec()).to_string())
+        Some(escaped(&serde_json::Value::from(self.to_vec()).to_string()))
     }
 }
 
@@ -352,6 +373,7 @@ mod tests {
         assert_eq!(Error::too_many(&at, 21, 20).message, "Too many: 21: must have at most 20 items");
         assert_eq!(Error::invalid(&at, Omitted, "no").message, "Invalid value: no");
         assert_eq!(Error::duplicate(&at, "a\"b\n").message, r#"Duplicate value: "a\"b\n""#);
+        assert_eq!(Error::duplicate(&at, Typed("<\u{1}>")).message, r#"Duplicate value: "\u003c\u0001\u003e""#);
     }
 
     #[test]

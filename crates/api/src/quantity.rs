@@ -142,6 +142,17 @@ pub fn value(quantity: &resource::Quantity) -> Result<i64, QuantityError> {
     Ok(Quantity::try_from(quantity)?.value())
 }
 
+/// Rounds a message's quantity to thousandths, away from zero, as Kubernetes does with amounts of resources.
+pub fn up_to_milli(quantity: &mut resource::Quantity) {
+    if let Ok(amount) = Quantity::try_from(&*quantity)
+        && amount.is_sub_milli()
+    {
+        let milli = NANO / 1_000;
+        let nanos = (amount.nanos / milli + amount.signum()) * milli;
+        *quantity = Quantity { nanos, ..amount }.to_proto();
+    }
+}
+
 /// A message's quantity in thousandths, rounded up.
 ///
 /// # Errors
@@ -166,6 +177,15 @@ mod tests {
         assert_eq!((q("-1500m").value(), q("1n").value(), q("100u").millis()), (-2, 1, 1));
         assert_eq!(q("64Mi").value(), 64 << 20);
         assert_eq!(q("9E").millis(), i64::MAX);
+    }
+
+    #[test]
+    fn amounts_of_resources_are_rounded_to_thousandths() {
+        for (text, expected) in [("1", "1"), ("1m", "1m"), ("1500u", "2m"), ("-1n", "-1m"), ("1Gi", "1Gi")] {
+            let mut quantity = resource::Quantity { string: text.into() };
+            up_to_milli(&mut quantity);
+            assert_eq!(quantity.string, expected, "{text}");
+        }
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! Each function takes an object as it was sent and completes it; running it again changes nothing. Every kind has one,
 //! also those with nothing to fill in, so that the API server's strategies are all alike.
 
+mod image;
 mod pod;
+mod volume;
 
 use proto::batch_v1::{CronJob, Job, JobSpec};
 use proto::coordination_v1::Lease;
@@ -12,7 +14,7 @@ use proto::core_v1::{
 };
 use proto::intstr::IntOrString;
 
-pub use pod::pull_policy;
+pub use image::pull_policy;
 
 /// Sets an empty text.
 fn text(field: &mut String, value: &str) {

@@ -2,15 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use proto::core_v1::{
-    Container, EphemeralContainerCommon, HttpGetAction, Lifecycle, PodSpec, Probe, Volume, VolumeSource,
-};
+use proto::core_v1::{Container, EnvVar, EphemeralContainerCommon, HttpGetAction, Lifecycle, PodSpec, Probe};
 use proto::resource::Quantity;
 
-use super::text;
-
-/// Owner may write, all may read: 0644.
-const MODE: i32 = 0o644;
+use super::image::pull_policy;
+use super::{text, volume};
 
 /// Everything but the restart policy.
 pub(super) fn spec(spec: &mut PodSpec) {
@@ -28,7 +24,7 @@ pub(super) fn spec(spec: &mut PodSpec) {
     for ephemeral in &mut spec.ephemeral_containers {
         self::ephemeral(ephemeral.ephemeral_container_common.get_or_insert_default());
     }
-    spec.volumes.iter_mut().for_each(volume);
+    spec.volumes.iter_mut().for_each(volume::volume);
 }
 
 /// What Pods get and templates don't.
@@ -53,16 +49,6 @@ fn requests_from_limits(requests: &mut BTreeMap<String, Quantity>, limits: &BTre
     }
 }
 
-/// The pull policy of an image that says none: newest for `latest`, else whatever is there.
-pub fn pull_policy(image: &str) -> &'static str {
-    let name = image.rsplit_once('/').map_or(image, |(_, name)| name);
-    let (name, digest) = name.split_once('@').map_or((name, None), |(name, digest)| (name, Some(digest)));
-    match (name.split_once(':'), digest) {
-        (Some((_, "latest")), _) | (None, None) => "Always",
-        _ => "IfNotPresent",
-    }
-}
-
 fn container(container: &mut Container) {
     if container.image_pull_policy.is_empty() {
         container.image_pull_policy = pull_policy(&container.image).to_string();
@@ -72,17 +58,25 @@ fn container(container: &mut Container) {
     for port in &mut container.ports {
         text(&mut port.protocol, "TCP");
     }
-    for variable in &mut container.env {
-        if let Some(field) = variable.value_from.as_mut().and_then(|from| from.field_ref.as_mut()) {
-            text(&mut field.api_version, "v1");
-        }
-    }
+    environment(&mut container.env);
     let probes = [&mut container.liveness_probe, &mut container.readiness_probe, &mut container.startup_probe];
     probes.into_iter().flatten().for_each(probe);
     container.lifecycle.iter_mut().for_each(lifecycle);
 }
 
+fn environment(variables: &mut [EnvVar]) {
+    for from in variables.iter_mut().filter_map(|variable| variable.value_from.as_mut()) {
+        if let Some(field) = &mut from.field_ref {
+            text(&mut field.api_version, "v1");
+        }
+        if let Some(file) = &mut from.file_key_ref {
+            file.optional.get_or_insert(false);
+        }
+    }
+}
+
 fn ephemeral(container: &mut EphemeralContainerCommon) {
+    environment(&mut container.env);
     if container.image_pull_policy.is_empty() {
         container.image_pull_policy = pull_policy(&container.image).to_string();
     }
@@ -117,38 +111,4 @@ fn lifecycle(lifecycle: &mut Lifecycle) {
 fn http_get(action: &mut HttpGetAction) {
     text(&mut action.path, "/");
     text(&mut action.scheme, "HTTP");
-}
-
-fn volume(volume: &mut Volume) {
-    let source = volume.volume_source.get_or_insert_default();
-    if *source == VolumeSource::default() {
-        source.empty_dir = Some(Default::default());
-    }
-    if let Some(secret) = &mut source.secret {
-        secret.default_mode.get_or_insert(MODE);
-    }
-    if let Some(config_map) = &mut source.config_map {
-        config_map.default_mode.get_or_insert(MODE);
-    }
-    if let Some(downward) = &mut source.downward_api {
-        downward.default_mode.get_or_insert(MODE);
-        for field in downward.items.iter_mut().filter_map(|item| item.field_ref.as_mut()) {
-            text(&mut field.api_version, "v1");
-        }
-    }
-    if let Some(projected) = &mut source.projected {
-        projected.default_mode.get_or_insert(MODE);
-        for source in &mut projected.sources {
-            if let Some(token) = &mut source.service_account_token {
-                token.expiration_seconds.get_or_insert(3600);
-            }
-            let items = source.downward_api.iter_mut().flat_map(|downward| &mut downward.items);
-            for field in items.filter_map(|item| item.field_ref.as_mut()) {
-                text(&mut field.api_version, "v1");
-            }
-        }
-    }
-    if let Some(host_path) = &mut source.host_path {
-        host_path.r#type.get_or_insert_default();
-    }
 }

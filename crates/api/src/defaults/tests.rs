@@ -82,20 +82,6 @@ fn a_pod_requests_what_it_limits() {
 }
 
 #[test]
-fn the_pull_policy_follows_the_tag() {
-    for (image, expected) in [
-        ("perl", "Always"),
-        ("perl:latest", "Always"),
-        ("perl:5", "IfNotPresent"),
-        ("host:5000/perl", "Always"),
-        ("host:5000/perl:5", "IfNotPresent"),
-        ("perl@sha256:0123", "IfNotPresent"),
-    ] {
-        assert_eq!(pull_policy(image), expected, "{image}");
-    }
-}
-
-#[test]
 fn services_and_secrets_are_completed() {
     let mut object: Service = decode(r#"{"spec":{"ports":[{"port":80}]}}"#);
     service(&mut object);
@@ -105,4 +91,18 @@ fn services_and_secrets_are_completed() {
     secret(&mut object);
     assert_eq!(json(&object)["data"]["a"], "Yg==");
     assert_eq!(object.r#type, "Opaque");
+}
+
+/// `volume_cases.txt` was written by a kube-apiserver: a volume, and below it what became of it.
+#[test]
+fn volumes_get_kubernetes_defaults() {
+    let cases: Vec<&str> =
+        include_str!("volume_cases.txt").lines().filter(|line| !line.starts_with('#')).map(str::trim).collect();
+    assert!(cases.len() > 60, "the cases were not found");
+    for case in cases.chunks_exact(2) {
+        let [sent, expected] = [case[0], case[1]].map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let mut object: Pod = decode(&serde_json::json!({"spec": {"volumes": [sent]}}).to_string());
+        pod(&mut object);
+        assert_eq!(json(&object)["spec"]["volumes"][0], expected, "{sent}");
+    }
 }

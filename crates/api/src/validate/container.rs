@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proto::core_v1::{Container, ContainerPort, ResourceRequirements, VolumeMount};
+use proto::core_v1::{Container, ContainerPort, ResourceRequirements};
 use proto::resource;
 
-use super::{complain, environment, one_of, probe};
+use super::volume::Volumes;
+use super::{complain, environment, mount, one_of, probe};
 use crate::field::{Error, Errors, Path};
 use crate::names;
 use crate::quantity::Quantity;
@@ -14,8 +15,8 @@ const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 
 /// What the containers of a Pod share.
 pub(super) struct Around<'a> {
-    /// The names of its volumes.
-    pub(super) volumes: BTreeSet<&'a str>,
+    /// Its volumes.
+    pub(super) volumes: Volumes<'a>,
     /// The names of the containers seen so far.
     pub(super) names: BTreeSet<&'a str>,
     /// Its grace period.
@@ -65,7 +66,7 @@ fn host_ports(ports: &[ContainerPort], taken: &mut BTreeSet<String>, at: &Path<'
     }
 }
 
-fn one(container: &Container, volumes: &BTreeSet<&str>, at: &Path<'_>, errors: &mut Errors) {
+fn one(container: &Container, volumes: &Volumes<'_>, at: &Path<'_>, errors: &mut Errors) {
     match container.name.as_str() {
         "" => errors.push(Error::required(&at.child("name"), "")),
         name => complain(names::dns_label(name), name, &at.child("name"), errors),
@@ -83,7 +84,7 @@ fn one(container: &Container, volumes: &BTreeSet<&str>, at: &Path<'_>, errors: &
     ports(&container.ports, &at.child("ports"), errors);
     environment::variables(&container.env, &at.child("env"), errors);
     environment::sources(&container.env_from, &at.child("envFrom"), errors);
-    mounts(&container.volume_mounts, volumes, &at.child("volumeMounts"), errors);
+    mount::all(container, volumes, at, errors);
     one_of(&container.image_pull_policy, &["Always", "IfNotPresent", "Never"], &at.child("imagePullPolicy"), errors);
     if let Some(asked) = &container.resources {
         resources(asked, &at.child("resources"), errors);
@@ -121,35 +122,6 @@ fn ports(ports: &[ContainerPort], at: &Path<'_>, errors: &mut Errors) {
 /// A port from 1 to 65535.
 pub(super) fn port_number(port: i32, at: &Path<'_>, errors: &mut Errors) {
     errors.extend(names::port_number(port).iter().map(|problem| Error::invalid(at, port, problem)));
-}
-
-fn mounts(mounts: &[VolumeMount], volumes: &BTreeSet<&str>, at: &Path<'_>, errors: &mut Errors) {
-    let mut paths = BTreeSet::new();
-    for (i, mount) in mounts.iter().enumerate() {
-        let at = at.index(i);
-        match mount.name.as_str() {
-            "" => errors.push(Error::required(&at.child("name"), "")),
-            name if !volumes.contains(name) => errors.push(Error::not_found(&at.child("name"), name)),
-            _ => {}
-        }
-        if mount.mount_path.is_empty() {
-            errors.push(Error::required(&at.child("mountPath"), ""));
-        } else if !paths.insert(mount.mount_path.as_str()) {
-            errors.push(Error::invalid(&at.child("mountPath"), mount.mount_path.as_str(), "must be unique"));
-        }
-        if !mount.sub_path.is_empty() && !mount.sub_path_expr.is_empty() {
-            let detail = "subPathExpr and subPath are mutually exclusive";
-            errors.push(Error::invalid(&at.child("subPathExpr"), mount.sub_path_expr.as_str(), detail));
-        }
-        for (text, name) in [(&mount.sub_path, "subPath"), (&mount.sub_path_expr, "subPathExpr")] {
-            if text.starts_with('/') {
-                errors.push(Error::invalid(&at.child(name), text.as_str(), "must be a relative path"));
-            }
-            if text.split('/').any(|part| part == "..") {
-                errors.push(Error::invalid(&at.child(name), text.as_str(), "must not contain '..'"));
-            }
-        }
-    }
 }
 
 type Quantities = BTreeMap<String, resource::Quantity>;

@@ -1,8 +1,8 @@
 //! A container's environment.
 
-use proto::core_v1::{EnvFromSource, EnvVar, EnvVarSource};
+use proto::core_v1::{EnvFromSource, EnvVar, EnvVarSource, FileKeySelector, LocalObjectReference};
 
-use super::complain;
+use super::{complain, path, reference};
 use crate::field::{Error, Errors, Path};
 use crate::names;
 
@@ -17,15 +17,6 @@ const FIELDS: [&str; 9] = [
     "status.hostIPs",
     "status.podIP",
     "status.podIPs",
-];
-
-const RESOURCES: [&str; 6] = [
-    "limits.cpu",
-    "limits.ephemeral-storage",
-    "limits.memory",
-    "requests.cpu",
-    "requests.ephemeral-storage",
-    "requests.memory",
 ];
 
 pub(super) fn variables(all: &[EnvVar], at: &Path<'_>, errors: &mut Errors) {
@@ -45,16 +36,11 @@ fn value_from(source: &EnvVarSource, value: &str, at: &Path<'_>, errors: &mut Er
     let mut given = 0;
     if let Some(field) = &source.field_ref {
         given += 1;
-        field_path(&field.field_path, &at.child("fieldRef"), errors);
+        reference::field(field, &FIELDS, &at.child("fieldRef"), errors);
     }
     if let Some(resource) = &source.resource_field_ref {
         given += 1;
-        let at = at.child("resourceFieldRef");
-        match resource.resource.as_str() {
-            "" => errors.push(Error::required(&at.child("resource"), "")),
-            name if RESOURCES.contains(&name) || name.contains("hugepages-") => {}
-            name => errors.push(Error::not_supported(&at.child("resource"), name, &RESOURCES)),
-        }
+        reference::resource(resource, false, &at.child("resourceFieldRef"), errors);
     }
     let keys = [
         (source.config_map_key_ref.as_ref().map(|r| (&r.local_object_reference, &r.key)), "configMapKeyRef"),
@@ -64,13 +50,17 @@ fn value_from(source: &EnvVarSource, value: &str, at: &Path<'_>, errors: &mut Er
         let Some((object, key)) = reference else { continue };
         given += 1;
         let at = at.child(name);
-        object_name(object.as_ref().map_or("", |object| &object.name), &at, errors);
+        let object = name_of(object.as_ref());
+        complain(names::dns_subdomain(object), object, &at.child("name"), errors);
         match key.as_str() {
             "" => errors.push(Error::required(&at.child("key"), "")),
             key => complain(names::config_key(key), key, &at.child("key"), errors),
         }
     }
-    given += i32::from(source.file_key_ref.is_some());
+    if let Some(file) = &source.file_key_ref {
+        given += 1;
+        file_key(file, &at.child("fileKeyRef"), errors);
+    }
     if given == 0 {
         let detail =
             "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
@@ -82,45 +72,53 @@ fn value_from(source: &EnvVarSource, value: &str, at: &Path<'_>, errors: &mut Er
     }
 }
 
-fn field_path(path: &str, at: &Path<'_>, errors: &mut Errors) {
-    let at = at.child("fieldPath");
-    let keyed = |prefix: &str| path.strip_prefix(prefix).and_then(|rest| rest.strip_suffix("']"));
-    if let Some(key) = keyed("metadata.labels['").or_else(|| keyed("metadata.annotations['")) {
-        return complain(names::label_key(key), key, &at, errors);
+/// A variable in a file of a volume; whether there is such a volume is asked for the whole Pod.
+fn file_key(file: &FileKeySelector, at: &Path<'_>, errors: &mut Errors) {
+    match file.key.as_str() {
+        "" => errors.push(Error::required(&at.child("key"), "")),
+        key => complain(names::env_var(key), key, &at.child("key"), errors),
     }
-    match path {
-        "" => errors.push(Error::required(&at, "")),
-        path if FIELDS.contains(&path) => {}
-        path => errors.push(Error::not_supported(&at, path, &FIELDS)),
+    match file.volume_name.as_str() {
+        "" => errors.push(Error::required(&at.child("volumeName"), "")),
+        name => complain(names::dns_label(name), name, &at.child("volumeName"), errors),
+    }
+    match file.path.as_str() {
+        "" => errors.push(Error::required(&at.child("path"), "")),
+        text => path::no_backsteps(text, &at.child("path"), errors),
     }
 }
 
-fn object_name(name: &str, at: &Path<'_>, errors: &mut Errors) {
-    match name {
-        "" => errors.push(Error::required(&at.child("name"), "")),
-        name => complain(names::dns_subdomain(name), name, &at.child("name"), errors),
-    }
+/// The name in a reference, which may be missing altogether.
+pub(super) fn name_of(object: Option<&LocalObjectReference>) -> &str {
+    object.map_or("", |object| &object.name)
 }
 
 pub(super) fn sources(all: &[EnvFromSource], at: &Path<'_>, errors: &mut Errors) {
     for (i, source) in all.iter().enumerate() {
-        let at = at.index(i);
+        let here = at.index(i);
         if !source.prefix.is_empty() {
-            complain(names::env_var(&source.prefix), &source.prefix, &at.child("prefix"), errors);
+            complain(names::env_var(&source.prefix), &source.prefix, &here.child("prefix"), errors);
         }
         let given = [
             (source.config_map_ref.as_ref().map(|r| &r.local_object_reference), "configMapRef"),
             (source.secret_ref.as_ref().map(|r| &r.local_object_reference), "secretRef"),
         ];
         for (reference, name) in &given {
-            if let Some(object) = reference {
-                object_name(object.as_ref().map_or("", |object| &object.name), &at.child(name), errors);
+            let Some(object) = reference else { continue };
+            let at = here.child(name);
+            match name_of(object.as_ref()) {
+                "" => errors.push(Error::required(&at.child("name"), "")),
+                // Kubernetes takes the name for one that gets an end yet.
+                name => {
+                    let problems = names::dns_subdomain(&names::mask_trailing_dash(name));
+                    complain(problems, name, &at.child("name"), errors);
+                }
             }
         }
         match given.iter().filter(|(reference, _)| reference.is_some()).count() {
-            0 => errors.push(Error::invalid(&at, "", "must specify one of: `configMapRef` or `secretRef`")),
+            0 => errors.push(Error::invalid(at, "", "must specify one of: `configMapRef` or `secretRef`")),
             1 => {}
-            _ => errors.push(Error::invalid(&at, "", "may not have more than one field specified at a time")),
+            _ => errors.push(Error::invalid(at, "", "may not have more than one field specified at a time")),
         }
     }
 }

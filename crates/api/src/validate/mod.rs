@@ -3,19 +3,27 @@
 //! One `<kind>_create` and one `<kind>_update` for each kind, on objects with their defaults; where a status has rules,
 //! `<kind>_status_update`. They return all errors that they find, in Kubernetes' order; none is good.
 
+mod claim;
 mod container;
 mod cron_job;
+mod disk;
 mod environment;
 mod job;
 mod job_policy;
 mod job_status;
 mod meta;
+mod mount;
 mod options;
+mod path;
 mod pod;
 mod pod_spec;
 mod probe;
+mod projection;
+mod reference;
 mod scheduling;
 mod stored;
+mod volume;
+mod volume_source;
 
 pub use cron_job::{cron_job_create, cron_job_update};
 pub use job::{job_create, job_update};
@@ -30,7 +38,7 @@ pub use stored::{
     service_account_create, service_account_update, service_create, service_update,
 };
 
-use crate::field::{Error, Errors, Path, Value};
+use crate::field::{Error, Errors, Path, Typed, Value};
 
 /// What a change of a field that must stay is answered with.
 const IMMUTABLE: &str = "field is immutable";
@@ -64,7 +72,7 @@ fn one_of(value: &str, supported: &[&str], at: &Path<'_>, errors: &mut Errors) {
     if value.is_empty() {
         errors.push(Error::required(at, ""));
     } else if !supported.contains(&value) {
-        errors.push(Error::not_supported(at, value, supported));
+        errors.push(Error::not_supported(at, Typed(value), supported));
     }
 }
 
@@ -72,3 +80,5 @@ fn one_of(value: &str, supported: &[&str], at: &Path<'_>, errors: &mut Errors) {
 mod job_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod volume_tests;

@@ -3,7 +3,7 @@
 use proto::core_v1::{Pod, PodSpec};
 
 use super::meta::{Name, object_meta, object_meta_update};
-use super::pod_spec;
+use super::{pod_spec, volume};
 use crate::fence;
 use crate::field::{Error, Errors, Path};
 use crate::meta::{Object, same_content};
@@ -12,7 +12,9 @@ use crate::meta::{Object, same_content};
 pub fn pod_create(pod: &Pod) -> Errors {
     let mut errors = Vec::new();
     object_meta(pod.meta(), true, Name::Subdomain, &mut errors);
-    pod_spec::pod_spec(&pod.spec.clone().unwrap_or_default(), &Path::new("spec"), false, &mut errors);
+    let (spec, at) = (pod.spec.clone().unwrap_or_default(), Path::new("spec"));
+    pod_spec::pod_spec(&spec, Some(pod.name()), &at, false, &mut errors);
+    volume::tokens(&spec, &at, &mut errors);
     errors
 }
 
@@ -47,7 +49,7 @@ pub fn pod_update(new: &Pod, old: &Pod) -> Errors {
         errors.push(Error::forbidden(&Path::new("spec"), detail));
     }
     if errors.is_empty() {
-        pod_spec::pod_spec(&after, &Path::new("spec"), false, &mut errors);
+        pod_spec::pod_spec(&after, Some(new.name()), &Path::new("spec"), false, &mut errors);
     }
     errors
 }

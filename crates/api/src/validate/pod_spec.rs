@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use proto::core_v1::{PodSpec, PodTemplateSpec, Toleration, Volume};
+use proto::core_v1::{PodSpec, PodTemplateSpec, Toleration};
 
 use super::container::Around;
 use super::meta::{annotations, labels};
-use super::{complain, container, one_of, scheduling};
+use super::{complain, container, one_of, scheduling, volume};
 use crate::field::{Error, Errors, Path};
 use crate::names;
 
@@ -26,16 +26,23 @@ pub(super) fn template(template: &PodTemplateSpec, at: &Path<'_>, owner: Owner, 
     labels(&meta.labels, &metadata.child("labels"), errors);
     annotations(&meta.annotations, &metadata.child("annotations"), errors);
     let spec = template.spec.clone().unwrap_or_default();
-    pod_spec(&spec, &at.child("spec"), owner == Owner::Job, errors);
+    pod_spec(&spec, None, &at.child("spec"), owner == Owner::Job, errors);
     if !spec.ephemeral_containers.is_empty() {
         let detail = "ephemeral containers not allowed in pod template";
         errors.push(Error::forbidden(&at.child("spec.ephemeralContainers"), detail));
     }
 }
 
-/// A spec. `owner_says_restart`: the restart policy's rule is the owner's, so nothing is said of it here.
-pub(super) fn pod_spec(spec: &PodSpec, at: &Path<'_>, owner_says_restart: bool, errors: &mut Errors) {
-    let volumes = volumes(&spec.volumes, &at.child("volumes"), errors);
+/// A spec; `pod` is the Pod's name, `None` in a template. `owner_says_restart`: the restart policy's rule is the owner's,
+/// so nothing is said of it here.
+pub(super) fn pod_spec(
+    spec: &PodSpec,
+    pod: Option<&str>,
+    at: &Path<'_>,
+    owner_says_restart: bool,
+    errors: &mut Errors,
+) {
+    let volumes = volume::volumes(&spec.volumes, pod, &at.child("volumes"), errors);
     if spec.containers.is_empty() {
         errors.push(Error::required(&at.child("containers"), ""));
     }
@@ -75,28 +82,7 @@ pub(super) fn pod_spec(spec: &PodSpec, at: &Path<'_>, owner_says_restart: bool, 
         }
     }
     tolerations(&spec.tolerations, &at.child("tolerations"), errors);
-}
-
-fn volumes<'a>(all: &'a [Volume], at: &Path<'_>, errors: &mut Errors) -> BTreeSet<&'a str> {
-    let mut known = BTreeSet::new();
-    for (i, volume) in all.iter().enumerate() {
-        let at = at.index(i);
-        let name = at.child("name");
-        match volume.name.as_str() {
-            "" => errors.push(Error::required(&name, "")),
-            text => {
-                complain(names::dns_label(text), text, &name, errors);
-                if !known.insert(text) {
-                    errors.push(Error::duplicate(&name, text));
-                }
-            }
-        }
-        let empty = volume.volume_source.as_ref().is_none_or(|source| *source == Default::default());
-        if empty {
-            errors.push(Error::required(&at, "must specify a volume type"));
-        }
-    }
-    known
+    volume::file_keys(spec, at, errors);
 }
 
 /// Tolerations of taints.

@@ -70,24 +70,59 @@ pub fn status_json(status: &Status) -> Vec<u8> {
     proto::json::to_vec(status)
 }
 
+/// How many characters all warnings may have together, and each of them where they have more.
+const WARNINGS_MAX: usize = 4096;
+const WARNING_MAX: usize = 256;
+
 /// `Warning: 299 - "text"`, once for each.
 pub fn with_warnings(mut response: Response, warnings: &[String]) -> Response {
-    for warning in warnings {
-        if let Ok(value) = HeaderValue::from_str(&warning_header(warning)) {
+    for text in told(warnings) {
+        if let Ok(value) = HeaderValue::from_bytes(warning_header(&text).as_bytes()) {
             response.headers_mut().append("warning", value);
         }
     }
     response
 }
 
+/// Each text once, those with control characters not at all. Where they are too long together, each is cut; and the last
+/// ones are left out, if it does not help.
+fn told(warnings: &[String]) -> Vec<String> {
+    let mut texts: Vec<&str> = Vec::new();
+    for text in warnings.iter().map(String::as_str).filter(|text| !text.is_empty() && !text.contains(char::is_control))
+    {
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    let mut whole = 0;
+    let fit = texts.iter().take_while(|text| {
+        whole += text.chars().count();
+        whole <= WARNINGS_MAX
+    });
+    let fit = fit.count();
+    if fit == texts.len() {
+        return texts.into_iter().map(str::to_string).collect();
+    }
+    let mut length = 0;
+    let mut cut = Vec::new();
+    for (i, text) in texts.into_iter().enumerate() {
+        if i > fit && length >= WARNINGS_MAX {
+            break;
+        }
+        let text: String = text.chars().take(WARNING_MAX).collect();
+        length += text.chars().count();
+        cut.push(text);
+    }
+    cut
+}
+
 fn warning_header(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 10);
     for character in text.chars() {
-        match character {
-            '"' | '\\' => quoted.extend(['\\', character]),
-            c if c.is_control() => quoted.push(' '),
-            c => quoted.push(c),
+        if matches!(character, '"' | '\\') {
+            quoted.push('\\');
         }
+        quoted.push(character);
     }
     format!("299 - \"{quoted}\"")
 }
@@ -208,6 +243,16 @@ fn text(wanted: &Wanted, code: u16, body: Bytes) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn warnings_are_told_once_and_not_at_length() {
+        let short = ["a".to_string(), "b".to_string(), "a".to_string(), String::new(), "c\n".to_string()];
+        assert_eq!(told(&short), ["a", "b"]);
+        let long: Vec<String> = (0..20).map(|i| format!("{i:02}{}", "x".repeat(1000))).collect();
+        let cut = told(&long);
+        assert_eq!((cut.len(), cut[15].as_str()), (16, &long[15][..256]));
+        assert_eq!(told(&long[..4]), long[..4]);
+    }
 
     #[test]
     fn warnings_are_quoted() {

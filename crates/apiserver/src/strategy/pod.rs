@@ -5,7 +5,7 @@ use api::fence::NODE_LOST;
 use api::field::{Error, Errors, Path};
 use api::status::StatusError;
 use api::time::Instant;
-use api::validate;
+use api::{validate, warnings};
 use proto::core_v1::{Pod, PodSpec, PodStatus, Toleration};
 
 use super::Form;
@@ -74,6 +74,10 @@ impl Form for Pods {
 
     fn respecified(new: &Pod, old: &Pod) -> bool {
         !api::meta::same_content(new.spec.as_ref(), old.spec.as_ref())
+    }
+
+    fn warnings(object: &Pod, old: Option<&Pod>) -> Vec<String> {
+        warnings::pod(object, old)
     }
 
     fn grace(object: &Pod, asked: Option<i64>) -> i64 {

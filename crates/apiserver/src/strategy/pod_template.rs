@@ -4,7 +4,7 @@ use api::defaults;
 use api::field::Errors;
 use api::status::StatusError;
 use api::time::Instant;
-use api::validate;
+use api::{validate, warnings};
 use proto::core_v1::PodTemplate;
 
 use super::Form;
@@ -29,5 +29,9 @@ impl Form for PodTemplates {
 
     fn validate_update(new: &PodTemplate, old: &PodTemplate) -> Errors {
         validate::pod_template_update(new, old)
+    }
+
+    fn warnings(object: &PodTemplate, old: Option<&PodTemplate>) -> Vec<String> {
+        warnings::pod_template(object, old)
     }
 }

@@ -3,10 +3,17 @@
 //! Names that make trouble later, in Kubernetes' words, and what is kept but not done yet, so that nothing is dropped in
 //! silence.
 
-use proto::batch_v1::{CronJob, Job, JobSpec};
+mod volume;
 
+use proto::batch_v1::{CronJob, Job, JobSpec};
+use proto::core_v1::{Pod, PodSpec, PodTemplate};
+
+use crate::field::Path;
 use crate::meta::Object;
 use crate::names;
+
+/// What a Job's name becomes part of.
+const PODS: &str = "Pod names and hostnames";
 
 /// The controller that every Job has unless it names another.
 pub const JOB_CONTROLLER: &str = "kubernetes.io/job-controller";
@@ -15,7 +22,7 @@ pub const JOB_CONTROLLER: &str = "kubernetes.io/job-controller";
 pub fn job(new: &Job, old: Option<&Job>) -> Vec<String> {
     let mut warnings = Vec::new();
     if old.is_none() {
-        name(new.name(), &mut warnings);
+        name(new.name(), PODS, &mut warnings);
     }
     let before = old.and_then(|old| old.spec.as_ref());
     if let Some(spec) = new.spec.as_ref().filter(|spec| Some(*spec) != before) {
@@ -28,7 +35,7 @@ pub fn job(new: &Job, old: Option<&Job>) -> Vec<String> {
 pub fn cron_job(new: &CronJob, old: Option<&CronJob>) -> Vec<String> {
     let mut warnings = Vec::new();
     if old.is_none() {
-        name(new.name(), &mut warnings);
+        name(new.name(), PODS, &mut warnings);
     }
     let before = old.and_then(|old| old.spec.as_ref());
     let Some(spec) = new.spec.as_ref().filter(|spec| Some(*spec) != before) else { return warnings };
@@ -41,11 +48,39 @@ pub fn cron_job(new: &CronJob, old: Option<&CronJob>) -> Vec<String> {
     warnings
 }
 
-fn name(name: &str, warnings: &mut Vec<String>) {
+/// The same for a new Pod; of new versions nothing is told, for hardly a human writes them.
+pub fn pod(new: &Pod, old: Option<&Pod>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if old.is_some() {
+        return warnings;
+    }
+    name(new.name(), "the Pod's hostname", &mut warnings);
+    if let Some(spec) = &new.spec {
+        pod_spec(spec, &Path::new("spec"), &mut warnings);
+    }
+    warnings
+}
+
+/// The same for a PodTemplate.
+pub fn pod_template(new: &PodTemplate, old: Option<&PodTemplate>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let before = old.and_then(|old| old.template.as_ref());
+    let changed = new.template.as_ref().filter(|template| Some(*template) != before);
+    if let Some(spec) = changed.and_then(|template| template.spec.as_ref()) {
+        pod_spec(spec, &Path::new("template.spec"), &mut warnings);
+    }
+    warnings
+}
+
+fn pod_spec(spec: &PodSpec, at: &Path<'_>, warnings: &mut Vec<String>) {
+    volume::volumes(&spec.volumes, &at.child("volumes"), warnings);
+}
+
+fn name(name: &str, used_in: &str, warnings: &mut Vec<String>) {
     let problems = names::dns_label(name);
     if !problems.is_empty() {
         warnings.push(format!(
-            "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [{}]",
+            "metadata.name: this is used in {used_in}, which can result in surprising behavior; a DNS label is recommended: [{}]",
             problems.join(" ")
         ));
     }
@@ -61,6 +96,9 @@ fn job_spec(spec: &JobSpec, path: &str, warnings: &mut Vec<String>) {
     let indexed = spec.completion_mode.as_deref() == Some("Indexed");
     if indexed && spec.completions > Some(100_000) && spec.parallelism > Some(10_000) {
         warnings.push(format!("{path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"));
+    }
+    if let Some(pod) = pod {
+        pod_spec(pod, &Path::new(path).child("template.spec"), warnings);
     }
     if let Some(other) = spec.managed_by.as_deref().filter(|name| *name != JOB_CONTROLLER) {
         warnings.push(format!("{path}.managedBy: the Job is left to {}", crate::field::quote(other)));
