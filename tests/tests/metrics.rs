@@ -51,16 +51,17 @@ fn every_family_is_explained_and_the_dashboard_asks_for_what_there_is() {
     client.kubectl_with(&["create", "-f", "-"], &job("counted", "true", r#""completions": 3"#)).ok();
     client.wait_for_job("counted", "Complete", seconds(60));
     let (api, store) = eventually(seconds(30), || {
-        // Informers hear of the end a moment after the API does.
+        // Informers hear of the end a moment after the API does, each for itself.
         let api = api_port(&client);
-        match api.value("raftsman_pods", "phase=\"Succeeded\"") {
-            Some(3.0) => Ok((api, store_port(&cluster))),
-            seen => Err(format!("{seen:?} Pods have succeeded")),
+        let pods = api.value("raftsman_pods", "phase=\"Succeeded\"");
+        let jobs = api.value("raftsman_jobs", "state=\"complete\"");
+        match (pods, jobs) {
+            (Some(3.0), Some(1.0)) => Ok((api, store_port(&cluster))),
+            seen => Err(format!("Pods that have succeeded and Jobs that are complete: {seen:?}")),
         }
     });
     assert_eq!(api.faults, Vec::<String>::new(), "the API's port");
     assert_eq!(store.faults, Vec::<String>::new(), "the store's port");
-    assert_eq!(api.value("raftsman_jobs", "state=\"complete\""), Some(1.0));
     assert_eq!(api.value("raftsman_nodes", "ready=\"true\""), Some(1.0));
     assert!(
         api.value("raftsman_reconcile_total", "controller=\"job-controller\",result=\"committed\"").unwrap() >= 2.0
