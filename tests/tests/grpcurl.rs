@@ -99,15 +99,18 @@ fn a_watch_streams_whole_revisions() {
     let mut command = grpcurl(&client, &["-d", "@"], &["raftsman.v1.JobService/Watch"]);
     let mut watch = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     watch.stdin.take().unwrap().write_all(request.to_string().as_bytes()).unwrap();
-    call(&client, "raftsman.v1.JobService/Create", &json!({"job": a_job(&client.namespace, "seen")})).ok();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
     let mut text = String::new();
-    for line in BufReader::new(watch.stdout.take().unwrap()).lines() {
-        text.push_str(&line.unwrap());
-        text.push('\n');
-        if text.contains("\"Complete\"") {
-            break;
+    let mut read_to = |part: &str| {
+        while !text.contains(part) {
+            text.push_str(&lines.next().expect("the watch goes on").unwrap());
+            text.push('\n');
         }
-    }
+    };
+    // The end of what was there: from here on it watches, so that each step of the Job is an event of its own.
+    read_to("\"BOOKMARK\"");
+    call(&client, "raftsman.v1.JobService/Create", &json!({"job": a_job(&client.namespace, "seen")})).ok();
+    read_to("\"Complete\"");
     watch.kill().unwrap();
     watch.wait().unwrap();
     for part in ["\"revision\"", "\"ADDED\"", "\"MODIFIED\"", "\"seen\""] {
