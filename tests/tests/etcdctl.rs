@@ -290,12 +290,14 @@ fn leases_keep_and_lose_their_keys() {
     assert_eq!(run(&members, &["lease", "revoke", &id]).ok(), format!("lease {id} revoked\n"));
     assert_eq!(run(&members, &["get", "leased"]).ok(), "");
 
-    let short = run(&members, &["lease", "grant", "2"]).ok();
+    // Not so short that it ends before etcdctl has begun to keep it alive.
+    let short = run(&members, &["lease", "grant", "6"]).ok();
     let id = short.split(' ').nth(1).unwrap().to_owned();
     let kept = Running::start(etcdctl(&members, &["lease", "keep-alive", &id]));
     run(&members, &["put", "short", "x", "--lease", &id]).ok();
-    kept.lines(4);
-    assert_eq!(run(&members, &["get", "short"]).ok(), "short\nx\n", "kept alive beyond its two seconds");
+    // One each two seconds.
+    kept.lines(5);
+    assert_eq!(run(&members, &["get", "short"]).ok(), "short\nx\n", "kept alive beyond its six seconds");
     drop(kept);
     eventually(seconds(60), || match run(&members, &["get", "short"]).ok() {
         nothing if nothing.is_empty() => Ok(()),
