@@ -56,15 +56,20 @@ fn a_failing_job_is_retried_with_back_off_and_then_fails() {
     assert_eq!(condition(&done, "Failed")["reason"], "BackoffLimitExceeded");
     assert_eq!(condition(&done, "Failed")["message"], "Job has reached the specified backoff limit");
     assert_eq!(done["status"]["failed"], 3);
-    let pods = pods(&client, "f");
+    let mut pods = pods(&client, "f");
     assert_eq!(pods.len(), 3);
-    let mut starts: Vec<i64> = pods.iter().map(|pod| clock(&pod["metadata"]["creationTimestamp"])).collect();
-    starts.sort_unstable();
-    // Ten seconds, then twenty, counted from a Pod's end; stored times are whole seconds, and the machine may be busy.
-    let (first, second) = (starts[1] - starts[0], starts[2] - starts[1]);
+    let ended = |pod: &Value| pod["status"]["containerStatuses"][0]["state"]["terminated"].clone();
+    pods.sort_by_key(|pod| pod["metadata"]["creationTimestamp"].as_str().unwrap().to_owned());
+    // Counted from a Pod's end; stored times are whole seconds, and midnight may come between.
+    let back_off = |pair: &[Value]| {
+        let (end, next) = (clock(&ended(&pair[0])["finishedAt"]), clock(&pair[1]["metadata"]["creationTimestamp"]));
+        (next - end).rem_euclid(24 * 3600)
+    };
+    // Ten seconds, then twenty; the machine may be busy.
+    let (first, second) = (back_off(&pods[..2]), back_off(&pods[1..]));
     assert!((9..=19).contains(&first) && (19..=40).contains(&second), "back-off of {first} s and {second} s");
     for pod in &pods {
-        assert_eq!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], 1);
+        assert_eq!(ended(pod)["exitCode"], 1);
     }
     let shown = client.raftsman(&["job", "watch", "f"]).fails(1);
     assert!(shown.contains("BackoffLimitExceeded"), "{shown}");
@@ -126,9 +131,10 @@ fn always_left_out_is_an_error_and_written_out_a_warning() {
 #[test]
 fn always_goes_on_after_success_until_its_deadline() {
     let client = Cluster::shared("always-deadline");
-    create(&client, &job_with("a", "echo again", r#""activeDeadlineSeconds": 25"#, "Always"));
+    // The restart comes after ten seconds of back-off, on a busy machine later.
+    create(&client, &job_with("a", "echo again", r#""activeDeadlineSeconds": 40"#, "Always"));
     restarted(&client, "a", 1);
-    let done = client.wait_for_job("a", "Failed", seconds(60));
+    let done = client.wait_for_job("a", "Failed", seconds(90));
     assert_eq!(condition(&done, "Failed")["reason"], "DeadlineExceeded");
     assert_eq!(condition(&done, "Failed")["message"], "Job was active longer than specified deadline");
     eventually(seconds(30), || if running(&client, "a") == 0 { Ok(()) } else { Err("a Pod still runs".into()) });
