@@ -84,11 +84,12 @@ fn text_of<'a>(object: &'a Value, field: &str) -> &'a str {
 #[test]
 fn forbid_waits_and_then_starts_the_missed_time_at_once() {
     let client = Cluster::shared("forbid");
-    create(&client, &cron_job("f", "* * * * *", "sleep 70", json!({"concurrencyPolicy": "Forbid"})));
-    until_jobs(&client, 70, |jobs| jobs.len() == 1);
+    create(&client, &cron_job("f", "* * * * *", "sleep 90", json!({"concurrencyPolicy": "Forbid"})));
+    until_jobs(&client, 90, |jobs| jobs.len() == 1);
     let expected =
         "JobAlreadyActive: Not starting job because prior execution is running and concurrency policy is Forbid";
     until_told(&client, "f", expected, 80);
+    // It has another half minute to sleep.
     assert_eq!(all(&client, "jobs").len(), 1, "the second time waits");
     let jobs = until_jobs(&client, 60, |jobs| jobs.len() == 2);
     assert!(has_condition(&jobs[0], "Complete"), "the second starts when the first has ended");
@@ -100,10 +101,10 @@ fn forbid_waits_and_then_starts_the_missed_time_at_once() {
 fn replace_ends_the_run_before() {
     let client = Cluster::shared("replace");
     create(&client, &cron_job("r", "* * * * *", "sleep 600", json!({"concurrencyPolicy": "Replace"})));
-    let first = until_jobs(&client, 70, |jobs| jobs.len() == 1).remove(0);
+    let first = until_jobs(&client, 90, |jobs| jobs.len() == 1).remove(0);
     let jobs = until_jobs(&client, 90, |jobs| jobs.len() == 1 && name(&jobs[0]) != name(&first));
-    until_told(&client, "r", &format!("SuccessfulDelete: Deleted job {}", name(&first)), 10);
-    until_told(&client, "r", &format!("SuccessfulCreate: Created job {}", name(&jobs[0])), 10);
+    until_told(&client, "r", &format!("SuccessfulDelete: Deleted job {}", name(&first)), 30);
+    until_told(&client, "r", &format!("SuccessfulCreate: Created job {}", name(&jobs[0])), 30);
     eventually(seconds(30), || {
         let pods = all(&client, "pods");
         let replaced = pods.iter().all(|pod| pod["metadata"]["labels"]["job-name"] == name(&jobs[0]));
@@ -122,10 +123,10 @@ fn the_history_keeps_as_many_as_it_says() {
         // Starts are whole seconds: the next is later.
         std::thread::sleep(seconds(1));
     }
-    let kept = until_jobs(&client, 20, |jobs| jobs.len() == 1);
+    let kept = until_jobs(&client, 60, |jobs| jobs.len() == 1);
     assert_eq!(name(&kept[0]), "three");
     assert_eq!(kept[0]["metadata"]["annotations"]["cronjob.kubernetes.io/instantiate"], "manual");
-    until_told(&client, "h", "SuccessfulDelete: Deleted job one", 10);
+    until_told(&client, "h", "SuccessfulDelete: Deleted job one", 30);
     assert_eq!(client.get("cronjob", "h")["status"].get("active"), None, "what is started by hand is never active");
 }
 
