@@ -209,14 +209,14 @@ fn tokens_are_made_listed_and_revoked_without_a_restart() {
             &format!("{pki}/ca.crt"),
         ])
     };
-    eventually(seconds(10), || {
+    eventually(seconds(30), || {
         let who = whoami();
         if who.code == Some(0) && who.stdout.contains("mallory") { Ok(()) } else { Err(who.to_string()) }
     });
     let listed = raftsman(&["token", "list", "--pki-dir", &pki]).ok();
     let id = listed.lines().find(|line| line.contains("mallory")).unwrap().split(' ').next().unwrap().to_owned();
     raftsman(&["token", "revoke", "--pki-dir", &pki, &id]).ok();
-    eventually(seconds(10), || if whoami().code == Some(0) { Err("still valid".into()) } else { Ok(()) });
+    eventually(seconds(30), || if whoami().code == Some(0) { Err("still valid".into()) } else { Ok(()) });
 }
 
 fn server(client: &tests::cluster::Client) -> String {

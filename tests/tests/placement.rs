@@ -26,7 +26,7 @@ fn create(client: &Client, manifest: &str) {
 /// The node of a Pod, once it has one.
 #[track_caller]
 fn node_of(client: &Client, name: &str) -> String {
-    eventually(seconds(10), || {
+    eventually(seconds(60), || {
         let pod = client.get("pod", name);
         pod["spec"]["nodeName"].as_str().map(str::to_owned).ok_or_else(|| pod["status"].to_string())
     })
