@@ -10,9 +10,6 @@ use super::txn::Transaction;
 use super::{Disk, DiskError, Event, Failure, Machine, Outcome, Refused, Reply};
 use crate::keys;
 
-/// Longest time of a lease.
-const LEASE_TTL_MAX_SECONDS: i64 = 9_000_000_000;
-
 /// The result of one command before failures of the disk are told from those of the request.
 type Answer = Result<(Reply, Vec<Event>), Refused>;
 
@@ -55,19 +52,8 @@ impl<D: Disk> Machine<D> {
         }
     }
 
-    /// Refuses what an alarm forbids: everything when members disagree, growth when there is no space.
     fn refuse_growth(&self, grows: bool) -> Result<(), Failure> {
-        let group = self.shared.group.read();
-        if group.alarms.is_empty() {
-            return Ok(());
-        }
-        if group.alarmed(etcd::AlarmType::Corrupt) {
-            return Err(Failure::Corrupt);
-        }
-        if grows && group.alarmed(etcd::AlarmType::Nospace) {
-            return Err(Failure::NoSpace);
-        }
-        Ok(())
+        self.shared.group.read().forbidden(grows).map_or(Ok(()), Err)
     }
 
     /// Runs `body` as one transaction: one revision if it changes anything, none otherwise.
@@ -104,9 +90,6 @@ impl<D: Disk> Machine<D> {
 
     fn lease_grant(&mut self, request: &etcd::LeaseGrantRequest) -> Answer {
         self.refuse_growth(true)?;
-        if request.ttl > LEASE_TTL_MAX_SECONDS {
-            return Err(Failure::LeaseTtlTooLarge.into());
-        }
         let mut leases = self.shared.leases.write();
         if leases.exists(request.id) {
             return Err(Failure::LeaseExists.into());

@@ -118,6 +118,14 @@ impl Group {
     pub fn alarmed(&self, kind: etcd::AlarmType) -> bool {
         self.alarms.iter().any(|(_, raised)| *raised == kind as i32)
     }
+
+    /// Why an alarm forbids a change: everything when members disagree, growth when there is no space.
+    pub fn forbidden(&self, grows: bool) -> Option<Failure> {
+        if self.alarmed(etcd::AlarmType::Corrupt) {
+            return Some(Failure::Corrupt);
+        }
+        (grows && self.alarmed(etcd::AlarmType::Nospace)).then_some(Failure::NoSpace)
+    }
 }
 
 /// State that readers look at while the machine goes on.
