@@ -124,6 +124,23 @@ impl LeaseClock {
         Some(left.as_secs() as i64)
     }
 
+    /// All leases, those that end first before the others, as far as this member's clock can tell.
+    pub fn by_end(&self) -> Vec<i64> {
+        let leases = self.shared.leases.read();
+        let counting = self.counting.lock();
+        let now = Instant::now();
+        let end = |id: i64, granted: u64, ttl: i64| {
+            let counted = counting.deadlines.get(&id).filter(|deadline| deadline.granted == granted);
+            counted.map_or(now + seconds(ttl), |deadline| deadline.at)
+        };
+        let mut ends: Vec<_> = leases
+            .iter()
+            .map(|(id, terms)| (end(id, terms.granted_index, terms.granted_ttl_seconds), terms.granted_index, id))
+            .collect();
+        ends.sort_unstable();
+        ends.into_iter().map(|(_, _, id)| id).collect()
+    }
+
     /// Ticks for as long as it is polled.
     pub async fn run(&self, node: &Node) {
         let mut leadership = node.leadership();
@@ -309,6 +326,15 @@ mod tests {
         clock.counting.lock().deadlines.insert(1, Deadline { at: over, granted: 5 });
         assert_eq!(clock.tick(over).expired, vec![]);
         assert_eq!(clock.tick(over + Duration::from_secs(60)).expired, vec![(1, 9)]);
+    }
+
+    #[test]
+    fn leases_are_listed_by_their_ends() {
+        let clock = clock(&[(1, 30, 0), (2, 10, 0), (3, 20, 0)]);
+        assert_eq!(clock.by_end(), vec![2, 3, 1]);
+        clock.tick(Instant::now());
+        clock.renew_all(&[2], Instant::now() + Duration::from_secs(15));
+        assert_eq!(clock.by_end(), vec![3, 2, 1]);
     }
 
     #[test]

@@ -20,6 +20,9 @@ use crate::machine::{Failure, Reply};
 
 /// Shortest TTL that is granted, as etcd's with its default election timeout.
 const TTL_MIN_SECONDS: i64 = 2;
+/// Longest TTL.
+const TTL_MAX_SECONDS: i64 = 9_000_000_000;
+
 /// Renewals of one stream that are under way at a time.
 const KEEP_ALIVES_MAX: usize = 64;
 /// How long the leader may take to say what a lease has left.
@@ -34,6 +37,11 @@ type KeepAlives = Pin<Box<dyn Stream<Item = Result<LeaseKeepAliveResponse, Statu
 impl Lease for LeaseService {
     async fn lease_grant(&self, request: Request<LeaseGrantRequest>) -> Result<Response<LeaseGrantResponse>, Status> {
         let mut request = request.into_inner();
+        if request.ttl > TTL_MAX_SECONDS {
+            // As etcd, which proposes it: an alarm is told before.
+            let forbidden = self.0.view.shared().group.read().forbidden(true);
+            return Err(status::failure(forbidden.unwrap_or(Failure::LeaseTtlTooLarge)));
+        }
         request.ttl = request.ttl.max(TTL_MIN_SECONDS);
         let drawn = request.id == 0;
         loop {
@@ -99,7 +107,7 @@ impl Lease for LeaseService {
 
     async fn lease_leases(&self, _: Request<LeaseLeasesRequest>) -> Result<Response<LeaseLeasesResponse>, Status> {
         self.0.read_barrier().await?;
-        let leases = self.0.view.shared().leases.read().iter().map(|(id, _)| LeaseStatus { id }).collect();
+        let leases = self.0.leases.by_end().into_iter().map(|id| LeaseStatus { id }).collect();
         Ok(Response::new(LeaseLeasesResponse { header: self.0.header_now(), leases }))
     }
 }

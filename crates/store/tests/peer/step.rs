@@ -43,6 +43,8 @@ pub enum Step {
     Revoke(LeaseRevokeRequest),
     TimeToLive(LeaseTimeToLiveRequest),
     Leases,
+    /// The same, in the order in which they are listed: by what they have left.
+    LeasesInOrder,
     /// Keep-alives on one stream.
     KeepAlive(Vec<i64>),
     MemberList(MemberListRequest),
@@ -151,9 +153,12 @@ impl Peer {
             Step::Range(_) | Step::Put(_) | Step::Delete(_) | Step::Txn(_) | Step::Compact(_) => {
                 self.ask_kv(step).await
             }
-            Step::Grant(_) | Step::Revoke(_) | Step::TimeToLive(_) | Step::Leases | Step::KeepAlive(_) => {
-                self.ask_lease(step).await
-            }
+            Step::Grant(_)
+            | Step::Revoke(_)
+            | Step::TimeToLive(_)
+            | Step::Leases
+            | Step::LeasesInOrder
+            | Step::KeepAlive(_) => self.ask_lease(step).await,
             Step::MemberList(_)
             | Step::MemberAdd(_)
             | Step::MemberRemove(_)
@@ -204,12 +209,13 @@ impl Peer {
                     answer.ttl = answer.granted_ttl;
                 }
             }),
+            Step::LeasesInOrder => show!(self, lease.lease_leases(LeaseLeasesRequest {})),
             Step::Leases => show!(self, lease.lease_leases(LeaseLeasesRequest {}), |answer| {
                 for lease in &mut answer.leases {
                     // Those that scripts name are small, or the largest.
                     lease.id = if (1 << 32..i64::MAX).contains(&lease.id) { DRAWN } else { lease.id };
                 }
-                // etcd lists them by the time that they have left.
+                // They are listed by the time that they have left, which two stores count from different moments.
                 answer.leases.sort_by_key(|lease| lease.id);
             }),
             Step::KeepAlive(ids) => {

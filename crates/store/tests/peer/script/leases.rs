@@ -101,3 +101,12 @@ fn lives() -> Vec<Step> {
         revoke(5),
     ]
 }
+
+/// Leases far apart in what they have left, listed before any other is granted.
+pub fn listed() -> Vec<Step> {
+    let granted = [(1, 900), (2, 300), (3, 600), (-4, 1_200), (5, 100)];
+    let mut steps: Vec<Step> = granted.map(|(id, ttl)| grant(id, ttl)).to_vec();
+    steps.push(Step::LeasesInOrder);
+    steps.extend(granted.map(|(id, _)| revoke(id)));
+    steps
+}

@@ -17,6 +17,7 @@ use crate::step::Step;
 pub fn all() -> Vec<Step> {
     let parts = [
         keys::compactions_before_any(),
+        leases::listed(),
         keys::script(),
         transactions::script(),
         leases::script(),
