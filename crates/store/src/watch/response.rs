@@ -19,6 +19,8 @@ pub struct Response {
 
 /// Bytes that a fragment stays below, unless a single event is larger; etcd's.
 const FRAGMENT_BYTES: usize = 2 << 20;
+/// Bytes of the field that says that a message is a fragment.
+const FLAG_BYTES: usize = 2;
 
 impl Response {
     /// The response in as many messages as its client wants to have it in.
@@ -36,7 +38,7 @@ impl Response {
                     if let Some(last) = last {
                         last.head.fragment = true;
                     }
-                    bytes = self.head.encoded_len() + event.len();
+                    bytes = self.head.encoded_len() + FLAG_BYTES + event.len();
                     fragments.push(Self { head: self.head.clone(), events: vec![event], fragment: true });
                 }
             }
