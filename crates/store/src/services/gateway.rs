@@ -119,7 +119,9 @@ async fn answer(State(gateway): State<Arc<Gateway>>, Path(path): Path<String>, r
     let (head, body) = request.into_parts();
     let outcome = match axum::body::to_bytes(body, BODY_BYTES_MAX).await {
         Ok(body) => gateway.call(method, &head.headers, &body).await,
-        Err(error) => Err(Status::invalid_argument(error.to_string())),
+        Err(error) => {
+            Err(Status::resource_exhausted(format!("larger than {BODY_BYTES_MAX} bytes, or cut off: {error}")))
+        }
     };
     outcome.unwrap_or_else(|status| refusal(&status))
 }
