@@ -134,6 +134,9 @@ impl Stream {
             if response.created {
                 if !response.canceled {
                     self.live.insert(response.watch_id);
+                    // An id may be chosen again once its watch is canceled.
+                    self.last.remove(&response.watch_id);
+                    self.fragmented.remove(&response.watch_id);
                 }
                 return format!("{response:?}");
             }
