@@ -62,7 +62,7 @@ struct Model {
 
 impl Model {
     fn new() -> Self {
-        Self { revisions: vec![BTreeMap::new(); 2], compacted: 0, leases: Vec::new() }
+        Self { revisions: vec![BTreeMap::new(); 2], compacted: -1, leases: Vec::new() }
     }
 
     fn revision(&self) -> i64 {
