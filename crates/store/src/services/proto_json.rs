@@ -98,7 +98,7 @@ fn integer(json: &Json) -> Option<i128> {
 
 fn bytes(text: &str) -> Option<Vec<u8>> {
     let engine = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
-    let whole = text.len() % 4 == 0 || !text.contains('=');
+    let whole = text.len().is_multiple_of(4) || !text.contains('=');
     engine.decode(text).ok().filter(|_| whole)
 }
 

@@ -171,7 +171,7 @@ impl Draw {
     fn range(&mut self) -> RangeRequest {
         let bound = |draw: &mut Self| if draw.chance(85) { 0 } else { draw.random.random_range(-1..=draw.revision) };
         RangeRequest {
-            range_end: self.end().into(),
+            range_end: self.end(),
             limit: match self.upto(50) {
                 0..28 => 0,
                 28 => self.pick(&[i64::MIN, i64::MAX]),
