@@ -187,6 +187,7 @@ fn open() -> Vec<TxnRequest> {
 fn refused() -> Vec<TxnRequest> {
     let many = |count: usize| (0..count).map(|_| op_get("t/a")).collect::<Vec<_>>();
     let compares = |count: usize| (0..count).map(|_| compare("t/a", 1, 0, Version(0))).collect::<Vec<_>>();
+    let large = || compare("t/a", 3, 3, compare::TargetUnion::Value(vec![b'x'; 1_600_000].into()));
     let late = RangeRequest { revision: 99_999, ..get("t/a") };
     vec![
         only(many(128)),
@@ -196,6 +197,9 @@ fn refused() -> Vec<TxnRequest> {
         TxnRequest { compare: compares(129), ..Default::default() },
         only([many(127), vec![txn(only(many(1)))]].concat()),
         only([many(127), vec![txn(only(many(2)))]].concat()),
+        // Only what may write is too large.
+        TxnRequest { compare: vec![large()], ..only(vec![op_get("t/a")]) },
+        TxnRequest { compare: vec![large()], failure: vec![op_put("t/a", "no")], ..Default::default() },
         only(vec![RequestOp { request: None }]),
         only(vec![op_put("t/a", "no"), RequestOp { request: None }]),
         only(vec![op_put("t/a", "no"), op(Op::RequestRange(late.clone()))]),
