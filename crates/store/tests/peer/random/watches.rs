@@ -95,7 +95,8 @@ impl Draw {
         };
         let act = match self.create(stream, request) {
             Act::Create(stream, request) if stream == FUTURE => {
-                Act::CreateBack(stream, request, -self.random.random_range(0..FUTURE_MAX))
+                // Not the newest one, which lies in the past: a compaction may come before it is told.
+                Act::CreateBack(stream, request, -self.random.random_range(1..=FUTURE_MAX))
             }
             Act::Create(stream, request) if self.chance(50) => {
                 Act::CreateBack(stream, request, self.random.random_range(0..=self.revision))
