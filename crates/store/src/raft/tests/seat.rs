@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::listener;
 use crate::machine::{Machine, View};
-use crate::raft::log::memory::Memory;
+use crate::raft::log::memory::{Memory, Sync};
 use crate::raft::state::{Handle, RocksDisk, SnapshotDir, StateDir, Unwatched};
 use crate::raft::{Identity, Links, Membership, Node, NodeConfig, Pending, ProposeError};
 
@@ -45,9 +45,11 @@ impl Wire {
                     let Ok(mut far) = TcpStream::connect(("127.0.0.1", port)).await else { return };
                     near.set_nodelay(true).unwrap();
                     far.set_nodelay(true).unwrap();
+                    // First whether it is whole: nothing passes after the cut.
                     tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        biased;
                         _ = state.wait_for(|whole| !whole) => {}
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
                     }
                 });
             }
@@ -150,6 +152,13 @@ impl Group {
                 }
             }
         }
+    }
+}
+
+impl Drop for Seat {
+    /// A test that fails while its disk stalls must end: the log's thread is waited for.
+    fn drop(&mut self) {
+        self.disk.syncs(Sync::Works);
     }
 }
 
