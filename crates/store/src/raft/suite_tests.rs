@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::entry::RaftEntry;
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftStateMachine};
@@ -20,9 +21,19 @@ use super::state::{self, Handle, RocksDisk, SnapshotDir, StateDir, StateMachine,
 use super::types::{Entry, LogId, Proposal, TypeConfig, Vote};
 use crate::machine::Machine;
 
+/// How often an open is tried while threads of an earlier store may still be closing the database: for a minute.
+const OPENS_MAX: u32 = 3000;
+const OPEN_AGAIN: Duration = Duration::from_millis(20);
+
 fn open_machine(dir: &TempDir) -> (StateMachine, Arc<RocksDisk>) {
-    let state_dir = StateDir::open(&dir.path().join("state")).unwrap();
-    let disk = Arc::new(RocksDisk::open(state_dir).unwrap());
+    let mut tries = 0;
+    let disk = loop {
+        tries += 1;
+        match RocksDisk::open(StateDir::open(&dir.path().join("state")).unwrap()) {
+            Err(_) if tries < OPENS_MAX => std::thread::sleep(OPEN_AGAIN),
+            opened => break Arc::new(opened.unwrap()),
+        }
+    };
     let machine = Machine::open(disk.clone(), disk.stored().unwrap()).unwrap();
     let worker = Handle::new(machine, disk.clone(), Unwatched, Pending::new(1, 0), Default::default());
     let snapshots = SnapshotDir::open(&dir.path().join("snapshots")).unwrap();
@@ -30,10 +41,9 @@ fn open_machine(dir: &TempDir) -> (StateMachine, Arc<RocksDisk>) {
 }
 
 fn open_log(dir: &TempDir) -> LogStore {
-    // The writer thread of an earlier store may still be closing the database.
-    for _ in 0..100 {
+    for _ in 0..OPENS_MAX {
         match log::open(&dir.path().join("log"), &Default::default()) {
-            Err(log::OpenError::Locked) => std::thread::sleep(std::time::Duration::from_millis(20)),
+            Err(log::OpenError::Locked) => std::thread::sleep(OPEN_AGAIN),
             opened => return opened.unwrap(),
         }
     }
@@ -146,7 +156,6 @@ async fn a_snapshot_holds_what_it_says_and_can_be_installed() {
     assert_eq!(current.meta, snapshot.meta);
     apply(&mut other, [put(1, 6, "later")]).await;
     drop((other, disk));
-    std::thread::sleep(std::time::Duration::from_millis(100));
     let (mut again, _) = open_machine(&target);
     // Nothing was flushed after the take-over: the log would be applied again from there.
     assert!(again.applied_state().await.unwrap().0 >= snapshot.meta.last_log_id);
