@@ -1,7 +1,7 @@
 //! Taking another state over while everybody reads: each answer is of the old state or of the new one, whole.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use openraft::entry::RaftEntry;
 use openraft::storage::RaftStateMachine;
@@ -104,12 +104,14 @@ async fn readers_see_the_old_state_or_the_new_one() {
     leader.pruned.wait_for(|pruned| *pruned >= 1500).await.unwrap();
     let snapshot = leader.machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
     let view = View::new(member.shared.clone(), member.disk.clone());
-    let stop = AtomicBool::new(false);
+    let (stop, begun) = (AtomicBool::new(false), AtomicUsize::new(0));
     let seen = std::thread::scope(|scope| {
         let readers: Vec<_> = (0..3)
             .map(|_| {
                 scope.spawn(|| {
-                    let (mut old, mut new) = (0, 0);
+                    let (mut old, mut new) = (1, 0);
+                    assert_eq!(check(&view), 501);
+                    begun.fetch_add(1, Ordering::Relaxed);
                     while !stop.load(Ordering::Relaxed) || new == 0 {
                         match check(&view) {
                             501 => old += 1,
@@ -121,6 +123,10 @@ async fn readers_see_the_old_state_or_the_new_one() {
                 })
             })
             .collect();
+        // On a busy machine all could be over before a reader's thread runs for the first time.
+        while begun.load(Ordering::Relaxed) < readers.len() && !readers.iter().any(|reader| reader.is_finished()) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
         let install = async {
             let (meta, received) = receive(&member.snapshots, send(snapshot.snapshot)).await.unwrap();
             member.machine.install_snapshot(&meta, received).await.unwrap();
@@ -129,7 +135,7 @@ async fn readers_see_the_old_state_or_the_new_one() {
         stop.store(true, Ordering::Relaxed);
         readers.into_iter().map(|reader| reader.join().unwrap()).collect::<Vec<_>>()
     });
-    assert!(seen.iter().all(|(old, new)| *old > 0 && *new > 0), "{seen:?}");
+    println!("reads of the old state and of the new one, by reader: {seen:?}");
     assert_eq!(member.shared.exchanges(), 1);
     // It goes on from there, and prunes what it took over.
     apply(&mut member, [entry(2002, Change::Compact(CompactionRequest { revision: 1900, physical: true }))]).await;
