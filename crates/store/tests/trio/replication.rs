@@ -16,15 +16,16 @@ async fn what_is_written_anywhere_is_read_everywhere() {
         }
         assert_eq!(revision, writer as i64 + 2);
     }
-    let leader = trio.leader().await;
-    let (_, leader_id) = trio.member(leader).status().await;
-    for index in 0..3 {
-        let seen = eventually(async || {
-            let (seen, _) = trio.member(index).status().await;
-            if seen == 0 { Err("no leader yet") } else { Ok(seen) }
-        });
-        assert_eq!(seen.await, leader_id);
-    }
+    // A busy machine may depose a leader; in the next one all agree again.
+    eventually(async || {
+        let (_, leader) = trio.member(trio.leader().await).status().await;
+        let mut seen = Vec::new();
+        for index in 0..3 {
+            seen.push(trio.member(index).status().await.0);
+        }
+        if seen == [leader; 3] { Ok(()) } else { Err(format!("{leader} leads, they see {seen:?}")) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -50,13 +50,12 @@ async fn a_member_that_lags_far_behind_gets_a_snapshot() {
     let back = trio.member(away);
     assert_eq!(back.get("key19").await.unwrap().as_deref(), Some("399"));
     back.put("after", "x").await.unwrap();
-    let want = hash(trio.member(others[1])).await;
+    // Each member's own: either may be behind the other for a moment.
     let same = eventually(async || {
         let (found, want) = (hash(trio.member(away)).await, hash(trio.member(others[1])).await);
-        if found == want { Ok(()) } else { Err(format!("{found:?} {want:?}")) }
+        if found == want && found.1 > 400 { Ok(()) } else { Err(format!("{found:?} {want:?}")) }
     });
     same.await;
-    assert!(want.1 > 400);
     // Nothing half done is left, once a snapshot of its own that is being made is whole.
     eventually(async || {
         let left = snapshots(&trio.data(away));
@@ -128,23 +127,24 @@ async fn a_member_with_other_content_is_found_and_stops_serving() {
     trio.stop(odd).await;
     tamper(&trio.data(odd), "key3");
     trio.restart(odd).await;
-    let leader = trio.leader().await;
+    // Not whoever leads: on a busy machine that may be the odd one by now.
+    let sound = (odd + 1) % 3;
     // Refused where the report of its start was already compared with those of revision 5.
     let next = CompactionRequest { revision: 12, physical: true };
-    if let Err(status) = trio.member(leader).kv().compact(next).await {
+    if let Err(status) = trio.member(sound).kv().compact(next).await {
         assert_eq!(status.message(), "etcdserver: corrupt cluster");
     }
     let raised = eventually(async || {
         let ask = AlarmRequest::default();
-        let alarms = trio.member(leader).maintenance().alarm(ask).await.unwrap().into_inner().alarms;
+        let alarms = trio.member(sound).maintenance().alarm(ask).await.unwrap().into_inner().alarms;
         alarms.first().copied().ok_or("no alarm yet")
     });
     let raised = raised.await;
     assert_eq!((raised.member_id, raised.alarm()), (odd_id, AlarmType::Corrupt));
-    let refused = trio.member(leader).put("more", "x").await.unwrap_err();
+    let refused = trio.member(sound).put("more", "x").await.unwrap_err();
     assert_eq!((refused.code(), refused.message()), (Code::DataLoss, "etcdserver: corrupt cluster"));
     // The others still answer reads; this one nothing, not even at its own pace.
-    assert!(trio.member(leader).get("key3").await.unwrap().is_some());
+    assert!(trio.member(sound).get("key3").await.unwrap().is_some());
     eventually(async || {
         let read = RangeRequest { key: "key4".into(), serializable: true, ..Default::default() };
         match trio.member(odd).kv().range(read).await {
