@@ -50,7 +50,7 @@ async fn a_learner_is_added_catches_up_is_promoted_removed_and_added_again() {
     let reason = d.refused(&initial, Join::Existing).await;
     assert!(reason.contains("was removed from its group"), "{reason}");
 
-    d.wipe();
+    d.wipe().await;
     let again = eventually(|| async { places[0].add(&d.url(), false).await.map_err(|s| s.to_string()) }).await;
     assert!(again.id != added.id && !again.is_learner);
     let ready = d.start(&initial, Join::Existing).await;

@@ -56,7 +56,7 @@ async fn a_member_without_its_data_is_refused_until_it_is_added_anew() {
     let initial: Vec<_> = places.iter().map(Place::entry).collect();
     let old = places[2].status().await.unwrap().header.unwrap().member_id;
     places[2].stop().await;
-    places[2].wipe();
+    places[2].wipe().await;
     let reason = places[2].refused(&initial, Join::New).await;
     assert!(reason.contains(&format!("knows c as {old:x}")), "{reason}");
     // Nor does its URL give it the id that the lost data had.

@@ -139,9 +139,9 @@ impl Place {
         task.await.expect("no panic").expect("a clean end");
     }
 
-    /// Everything is gone, as after a new disk.
-    pub fn wipe(&self) {
-        std::fs::remove_dir_all(self.data()).expect("data to wipe");
+    /// Everything is gone, as after a new disk. A member that was refused may hold its log open for a moment more.
+    pub async fn wipe(&self) {
+        eventually(|| async { std::fs::remove_dir_all(self.data()).map_err(|error| error.to_string()) }).await;
     }
 
     async fn channel(&self) -> Channel {
