@@ -166,18 +166,21 @@ async fn leases_end_with_their_keys() {
     let dir = tempfile::tempdir().unwrap();
     let store = start(dir.path()).await;
     let grant = store.lease().lease_grant(LeaseGrantRequest { ttl: 1, id: 0 }).await.unwrap().into_inner();
-    assert_eq!(grant.ttl, 2);
+    assert_eq!(grant.ttl, 2, "the least that there is");
+    store.lease().lease_revoke(LeaseRevokeRequest { id: grant.id }).await.unwrap();
+    // So long that a busy machine has looked at it before its end.
+    let grant = store.lease().lease_grant(LeaseGrantRequest { ttl: 5, id: 0 }).await.unwrap().into_inner();
     for key in ["l/a", "l/b"] {
         let put = PutRequest { key: key.into(), lease: grant.id, ..Default::default() };
         store.kv().put(put).await.unwrap();
     }
     let left = LeaseTimeToLiveRequest { id: grant.id, keys: true };
     let left = store.lease().lease_time_to_live(left).await.unwrap().into_inner();
-    assert_eq!((left.granted_ttl, left.keys.len()), (2, 2));
+    assert_eq!((left.granted_ttl, left.keys.len()), (5, 2));
     let unknown = LeaseTimeToLiveRequest { id: 99, keys: false };
     assert_eq!(store.lease().lease_time_to_live(unknown).await.unwrap().into_inner().ttl, -1);
     let mut watch = store.watch().await;
-    watch.create(prefix_watch("l/", 0)).await;
+    watch.create(prefix_watch("l/", 4)).await;
     let ended = watch.next().await;
     assert_eq!(ended.events.len(), 2, "one revision deletes both");
     assert_eq!(ended.header.unwrap().revision, 4);
@@ -196,7 +199,10 @@ async fn a_lease_granted_anew_is_another_lease() {
     lease.lease_grant(LeaseGrantRequest { ttl: 2, id: 7 }).await.unwrap();
     // The clock has seen it.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    lease.lease_revoke(LeaseRevokeRequest { id: 7 }).await.unwrap();
+    // On a busy machine it may have run out by now, which is as good.
+    if let Err(refused) = lease.lease_revoke(LeaseRevokeRequest { id: 7 }).await {
+        assert_eq!(refused.message(), "etcdserver: requested lease not found");
+    }
     lease.lease_grant(LeaseGrantRequest { ttl: 60, id: 7 }).await.unwrap();
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     let left = LeaseTimeToLiveRequest { id: 7, keys: false };

@@ -128,7 +128,7 @@ impl Watch {
     }
 
     pub async fn next(&mut self) -> WatchResponse {
-        let next = tokio::time::timeout(std::time::Duration::from_secs(10), self.responses.message());
+        let next = tokio::time::timeout(std::time::Duration::from_secs(60), self.responses.message());
         next.await.expect("an answer in time").expect("no error").expect("the stream goes on")
     }
 }
