@@ -218,8 +218,11 @@ impl Json {
         Json(String::from_utf8_lossy(&proto::json::to_vec(message)).into_owned())
     }
 
-    /// The JSON of a map such as labels.
+    /// The JSON of a map such as labels; an empty one is none, as for Go.
     pub fn of_map(map: &std::collections::BTreeMap<String, String>) -> Self {
+        if map.is_empty() {
+            return Json("null".to_string());
+        }
         let object = map.iter().map(|(key, value)| (key.clone(), serde_json::Value::from(value.as_str())));
         Json(serde_json::Value::Object(object.collect()).to_string())
     }
@@ -330,13 +333,8 @@ pub fn quote(text: &str) -> String {
 
 /// All errors as one line: the distinct ones, in brackets when there are several.
 pub fn summary(errors: &[Error]) -> String {
-    let mut lines: Vec<String> = Vec::with_capacity(errors.len());
-    for error in errors {
-        let line = error.to_string();
-        if !lines.contains(&line) {
-            lines.push(line);
-        }
-    }
+    let mut seen = std::collections::HashSet::new();
+    let lines: Vec<String> = errors.iter().map(Error::to_string).filter(|line| seen.insert(line.clone())).collect();
     match lines.as_slice() {
         [line] => line.clone(),
         lines => format!("[{}]", lines.join(", ")),

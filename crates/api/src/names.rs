@@ -10,6 +10,7 @@ pub const SUBDOMAIN_MAX: usize = 253;
 
 const LABEL: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const SUBDOMAIN: &str = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
+const SUBDOMAIN_UNDERSCORE: &str = r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*";
 const LABEL_KEY: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 const LABEL_KEY_RULE: &str =
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
@@ -92,6 +93,26 @@ pub fn dns_subdomain(text: &str) -> Vec<String> {
     if !is_subdomain(text) {
         let rule = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character";
         problems.push(pattern(rule, SUBDOMAIN, &["example.com"]));
+    }
+    problems
+}
+
+/// A DNS subdomain in which labels may begin with an underscore, and hold some: what resolvers search.
+pub fn dns_subdomain_underscore(text: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    if text.len() > SUBDOMAIN_MAX {
+        problems.push(max_len(SUBDOMAIN_MAX));
+    }
+    let label = |label: &str| {
+        let bytes = label.strip_prefix('_').unwrap_or(label).as_bytes();
+        let ends = |c: Option<&u8>| c.is_some_and(|c| lower_or_digit(*c));
+        ends(bytes.first())
+            && ends(bytes.last())
+            && bytes.iter().all(|c| lower_or_digit(*c) || matches!(c, b'-' | b'_'))
+    };
+    if !text.split('.').all(label) {
+        let rule = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character";
+        problems.push(pattern(rule, SUBDOMAIN_UNDERSCORE, &["example.com"]));
     }
     problems
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proto::core_v1::{Container, Pod, ResourceRequirements};
+use proto::core_v1::{Container, Pod, PodSpec, ResourceRequirements};
 use proto::resource;
 
 use crate::quantity::Quantity;
@@ -21,6 +21,57 @@ pub enum QosClass {
 impl std::fmt::Display for QosClass {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{self:?}")
+    }
+}
+
+/// What a Pod's containers request together, by resource: those that run along with each other, or more where an init
+/// container alone, beside the sidecars before it, requests more (KEP-753).
+pub fn requests_of_containers(spec: &PodSpec) -> BTreeMap<String, Quantity> {
+    let mut together = BTreeMap::new();
+    for container in &spec.containers {
+        add(&mut together, container);
+    }
+    let mut sidecars = BTreeMap::new();
+    let mut peak: BTreeMap<String, Quantity> = BTreeMap::new();
+    for container in &spec.init_containers {
+        let sidecar = container.restart_policy.as_deref() == Some("Always");
+        if sidecar {
+            add(&mut together, container);
+            add(&mut sidecars, container);
+        }
+        for (name, amount) in requests(container) {
+            let beside = sidecars.get(name).copied().filter(|_| !sidecar);
+            let amount = match (beside, sidecar) {
+                (_, true) => sidecars[name],
+                (Some(beside), _) => beside.plus(amount),
+                (None, _) => amount,
+            };
+            raise(&mut peak, name, amount);
+        }
+    }
+    for (name, amount) in peak {
+        raise(&mut together, &name, amount);
+    }
+    together
+}
+
+fn raise(sums: &mut BTreeMap<String, Quantity>, name: &str, amount: Quantity) {
+    match sums.get_mut(name) {
+        Some(sum) if amount.minus(*sum).signum() > 0 => *sum = amount,
+        Some(_) => {}
+        None => drop(sums.insert(name.to_string(), amount)),
+    }
+}
+
+/// What can't be read was refused when it was decoded.
+fn requests(container: &Container) -> impl Iterator<Item = (&String, Quantity)> {
+    let requests = container.resources.iter().flat_map(|resources| &resources.requests);
+    requests.filter_map(|(name, amount)| Some((name, Quantity::parse(&amount.string).ok()?)))
+}
+
+fn add(sums: &mut BTreeMap<String, Quantity>, container: &Container) {
+    for (name, amount) in requests(container) {
+        sums.entry(name.clone()).and_modify(|sum| *sum = sum.plus(amount)).or_insert(amount);
     }
 }
 

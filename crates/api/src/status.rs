@@ -165,6 +165,13 @@ pub fn no_such_resource() -> StatusError {
     failure(404, "NotFound", "the server could not find the requested resource").details(StatusDetails::default())
 }
 
+/// 409: the name is taken, by an object that is on its way out.
+pub fn being_deleted<'a>(subject: impl Into<Subject<'a>>, name: &str) -> StatusError {
+    let subject = subject.into();
+    let message = format!("object is being deleted: {subject} {} already exists", field::quote(name));
+    failure(409, "AlreadyExists", message).details(subject.details(name))
+}
+
 /// 409: the name is taken.
 pub fn already_exists<'a>(subject: impl Into<Subject<'a>>, name: &str) -> StatusError {
     let subject = subject.into();
@@ -204,6 +211,19 @@ pub fn precondition_failed<'a>(
 ) -> StatusError {
     let cause = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {actual}");
     conflict(subject, name, &cause)
+}
+
+/// 409 for a precondition of a delete that does not hold, which Kubernetes tells of the kind: `what` as above.
+pub fn delete_precondition_failed(info: &KindInfo, name: &str, what: &str, wanted: &str, actual: &str) -> StatusError {
+    let perhaps = match what {
+        "UID" => "deleted and then recreated",
+        _ => "modified",
+    };
+    let cause = format!(
+        "the {what} in the precondition ({wanted}) does not match the {what} in record ({actual}). The object might have \
+         been {perhaps}"
+    );
+    conflict(Subject { group: info.group, resource: info.kind }, name, &cause)
 }
 
 /// 409 with one cause a field: another manager owns what an apply would change.
@@ -303,6 +323,11 @@ pub fn unsupported_media_type(supported: &[&str]) -> StatusError {
         supported.join(", ")
     );
     failure(415, "UnsupportedMediaType", message)
+}
+
+/// 415 for a patch of an unknown type.
+pub fn unknown_patch_type() -> StatusError {
+    failure(415, "UnsupportedMediaType", "415: Unsupported Media Type").details(StatusDetails::default())
 }
 
 /// 410: the revision is compacted away.

@@ -39,7 +39,8 @@ async fn bodies_that_are_no_jobs() {
     assert_eq!(cut, (400, "BadRequest".into(), text.into()));
 
     let pod = post(server, &jobs, &json!({"apiVersion": "v1", "kind": "Pod"})).await.status();
-    let text = "the API version in the data (v1) does not match the expected API version (batch/v1)";
+    let text =
+        "Pod in version \"v1\" cannot be handled as a Job: converting (v1.Pod) to (batch.Job): unknown conversion";
     assert_eq!(pod, (400, "BadRequest".into(), text.into()));
 
     let large = send(server, "POST", &jobs, JSON, vec![b' '; 4 << 20]).await.status();
@@ -139,7 +140,12 @@ async fn requests_that_fit_nothing() {
     assert_eq!((html.0, html.1.as_str()), (406, "NotAcceptable"));
     assert_eq!(send(server, "PUT", &jobs, JSON, "{}").await.status().0, 405);
 
-    for path in ["/no/such/path", &format!("/apis/batch/v1/namespaces/{namespace}/foos"), &format!("{jobs}/a/scale")] {
+    let resource = (404, "NotFound".to_string(), "the server could not find the requested resource".to_string());
+    let foos = format!("/apis/batch/v1/namespaces/{namespace}/foos");
+    for path in [foos, format!("{jobs}/a/scale"), format!("{jobs}/a/b/c"), "/apis/batch/v2/jobs".into()] {
+        assert_eq!(get(server, &path).await.status(), resource, "{path}");
+    }
+    for path in ["/no/such/path", "/apis/nope/v1/foos"] {
         let answer = get(server, path).await;
         assert_eq!((answer.code, answer.text().as_str()), (404, "404 page not found\n"), "{path}");
         assert_eq!(answer.content_type(), "text/plain; charset=utf-8");

@@ -96,7 +96,7 @@ async fn a_bound_pod_ends_gracefully() {
     let refused = room.delete_pod("a", DeleteOptions { preconditions: Some(wrong), ..Default::default() }).await;
     let uid = &made.metadata.as_ref().expect("metadata").uid;
     let text = format!(
-        "Operation cannot be fulfilled on pods \"a\": Precondition failed: UID in precondition: other, UID in object meta: {uid}"
+        "Operation cannot be fulfilled on Pod \"a\": the UID in the precondition (other) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
     );
     assert_eq!(refused.expect_err("another Pod is meant").message(), text);
 

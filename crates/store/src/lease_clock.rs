@@ -137,6 +137,7 @@ impl LeaseClock {
             .iter()
             .map(|(id, terms)| (end(id, terms.granted_index, terms.granted_ttl_seconds), terms.granted_index, id))
             .collect();
+        drop((counting, leases));
         ends.sort_unstable();
         ends.into_iter().map(|(_, _, id)| id).collect()
     }

@@ -150,7 +150,9 @@ fn deadline(pod: &Pod, since: DateTime<Utc>) -> Option<DateTime<Utc>> {
 }
 
 fn grace_of(pod: &Pod) -> TimeDelta {
-    TimeDelta::seconds(spec(pod).termination_grace_period_seconds.unwrap_or(GRACE_S).clamp(0, i64::from(u32::MAX)))
+    let grace = spec(pod).termination_grace_period_seconds.unwrap_or(GRACE_S);
+    // A negative one means a second, as for a kubelet.
+    TimeDelta::seconds(if grace < 0 { 1 } else { grace.min(i64::from(u32::MAX)) })
 }
 
 /// Stops what runs: the main and init containers first, sidecars when those are gone.

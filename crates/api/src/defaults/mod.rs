@@ -10,7 +10,8 @@ mod volume;
 use proto::batch_v1::{CronJob, Job, JobSpec};
 use proto::coordination_v1::Lease;
 use proto::core_v1::{
-    ConfigMap, Event, Namespace, Node, Pod, PodTemplate, Secret, Service, ServiceAccount, ServicePort,
+    ConfigMap, Event, Namespace, Node, ObjectReference, Pod, PodTemplate, Secret, Service, ServiceAccount, ServicePort,
+    ServiceSpec,
 };
 use proto::intstr::IntOrString;
 
@@ -118,8 +119,12 @@ pub fn secret(secret: &mut Secret) {
     text(&mut secret.r#type, "Opaque");
 }
 
-/// A ServiceAccount has no defaults.
-pub fn service_account(_account: &mut ServiceAccount) {}
+/// A ServiceAccount names its Secrets by their names alone.
+pub fn service_account(account: &mut ServiceAccount) {
+    for secret in &mut account.secrets {
+        *secret = ObjectReference { name: std::mem::take(&mut secret.name), ..Default::default() };
+    }
+}
 
 /// A Service: type, affinity, policies and ports.
 pub fn service(service: &mut Service) {
@@ -135,6 +140,10 @@ pub fn service(service: &mut Service) {
         _ => {}
     }
     spec.ports.iter_mut().for_each(service_port);
+    if spec.cluster_ips.is_empty() && !spec.cluster_ip.is_empty() && spec.r#type != "ExternalName" {
+        spec.cluster_ips.push(spec.cluster_ip.clone());
+    }
+    families(spec);
     let external = matches!(spec.r#type.as_str(), "NodePort" | "LoadBalancer")
         || (spec.r#type == "ClusterIP" && !spec.external_ips.is_empty());
     if external {
@@ -147,6 +156,23 @@ pub fn service(service: &mut Service) {
         spec.allocate_load_balancer_node_ports.get_or_insert(true);
     }
     service.status.get_or_insert_default();
+}
+
+/// Which families of addresses a Service has: one, or both where it is a name for addresses that others write.
+fn families(spec: &mut ServiceSpec) {
+    if spec.r#type == "ExternalName" {
+        return;
+    }
+    let both = spec.cluster_ip == "None" && spec.selector.is_empty();
+    let policy = if both { "RequireDualStack" } else { "SingleStack" };
+    let policy = spec.ip_family_policy.get_or_insert_with(|| policy.to_string()).clone();
+    if spec.ip_families.is_empty() {
+        spec.ip_families.push("IPv4".to_string());
+    }
+    if both && policy != "SingleStack" && spec.ip_families.len() == 1 {
+        let other = if spec.ip_families[0] == "IPv4" { "IPv6" } else { "IPv4" };
+        spec.ip_families.push(other.to_string());
+    }
 }
 
 fn service_port(port: &mut ServicePort) {
@@ -163,8 +189,13 @@ fn service_port(port: &mut ServicePort) {
 /// An Event has no defaults.
 pub fn event(_event: &mut Event) {}
 
-/// A Lease has no defaults.
-pub fn lease(_lease: &mut Lease) {}
+/// A Lease: what only coordinated election knows (KEP-4355, off in Kubernetes 1.36 too) is dropped.
+pub fn lease(lease: &mut Lease) {
+    if let Some(spec) = &mut lease.spec {
+        spec.strategy = None;
+        spec.preferred_holder = None;
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,8 @@ pub(super) fn spec(spec: &mut PodSpec) {
     text(&mut spec.scheduler_name, "default-scheduler");
     spec.termination_grace_period_seconds.get_or_insert(30);
     spec.security_context.get_or_insert_default();
+    // Of features that are off in Kubernetes 1.36 too (KEP-4671).
+    spec.scheduling_group = None;
     // Two names of one field: the old one follows the new one.
     if spec.service_account_name.is_empty() {
         spec.service_account_name = spec.service_account.clone();

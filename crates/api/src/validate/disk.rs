@@ -54,9 +54,13 @@ fn qualified(name: &str, at: &Path<'_>, errors: &mut Errors) {
     }
 }
 
+/// RFC 3720 allows 223 bytes.
+const NAME_MAX: usize = 4096;
+
 /// `iqn.2001-04.com.example:storage`. Kubernetes' pattern has no beginning, so it may stand anywhere at the end.
 fn is_iqn(name: &str) -> bool {
-    name.match_indices("iqn.").any(|(i, begin)| is_iqn_here(&name[i + begin.len()..]))
+    // Looked for at each place where it may begin, so not in a name longer than any.
+    name.len() <= NAME_MAX && name.match_indices("iqn.").any(|(i, begin)| is_iqn_here(&name[i + begin.len()..]))
 }
 
 fn is_iqn_here(rest: &str) -> bool {

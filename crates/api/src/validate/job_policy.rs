@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use proto::batch_v1::{JobSpec, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyRule, SuccessPolicyRule};
+use proto::batch_v1::{
+    JobSpec, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyRule, SuccessPolicy, SuccessPolicyRule,
+};
 
 use super::job::is_indexed;
 use super::{complain, non_negative};
@@ -101,7 +103,7 @@ fn on_exit_codes(
     let at = at.child("values");
     let shown = || Json(serde_json::Value::from(rule.values.clone()).to_string());
     if rule.values.is_empty() {
-        errors.push(Error::invalid(&at, Json("null".to_string()), "at least one value is required"));
+        errors.push(Error::invalid(&at, Json("[]".to_string()), "at least one value is required"));
     } else if rule.values.len() > EXIT_CODES_MAX {
         errors.push(Error::too_many(&at, rule.values.len(), EXIT_CODES_MAX));
     }
@@ -119,10 +121,23 @@ fn on_exit_codes(
     }
 }
 
+/// As Go shows the struct, which has no JSON names.
+fn shown_success(policy: &SuccessPolicy) -> Json {
+    let rule = |rule: &SuccessPolicyRule| {
+        format!(
+            r#"{{"SucceededIndexes":{},"SucceededCount":{}}}"#,
+            serde_json::Value::from(rule.succeeded_indexes.clone()),
+            serde_json::Value::from(rule.succeeded_count)
+        )
+    };
+    let rules: Vec<String> = policy.rules.iter().map(rule).collect();
+    Json(format!(r#"{{"Rules":[{}]}}"#, rules.join(",")))
+}
+
 pub(super) fn success(spec: &JobSpec, at: &Path<'_>, errors: &mut Errors) {
     let Some(policy) = &spec.success_policy else { return };
     if !is_indexed(spec) {
-        errors.push(Error::invalid(at, Json::of(policy), "requires indexed completion mode"));
+        errors.push(Error::invalid(at, shown_success(policy), "requires indexed completion mode"));
         return;
     }
     let at = at.child("rules");

@@ -18,10 +18,8 @@ const FIELD_MANAGER_MAX: usize = 128;
 pub enum Name {
     /// Labels with dots between them: most kinds.
     Subdomain,
-    /// One label: Namespaces.
+    /// One label: Namespaces and Services.
     Label,
-    /// One label that starts with a letter: Services.
-    Label1035,
 }
 
 impl Name {
@@ -29,13 +27,28 @@ impl Name {
         match self {
             Name::Subdomain => names::dns_subdomain(name),
             Name::Label => names::dns_label(name),
-            Name::Label1035 => names::dns_1035_label(name),
         }
     }
 }
 
 /// The metadata of a new object (or of any, taken alone).
 pub fn object_meta(meta: &ObjectMeta, namespaced: bool, name: Name, errors: &mut Errors) {
+    any_meta(meta, namespaced, name, errors);
+    for (i, finalizer) in meta.finalizers.iter().enumerate() {
+        standard_finalizer(finalizer, &Path::new("metadata.finalizers").index(i), errors);
+    }
+}
+
+/// What Kubernetes asks of the metadata at every update before the kind's own rules, which ask again: the answer's message
+/// shows each line once, its causes show all.
+pub fn any_update(new: &ObjectMeta, old: &ObjectMeta, namespaced: bool) -> Errors {
+    let mut errors = Vec::new();
+    any_meta(new, namespaced, Name::Subdomain, &mut errors);
+    object_meta_update(new, old, &mut errors);
+    errors
+}
+
+fn any_meta(meta: &ObjectMeta, namespaced: bool, name: Name, errors: &mut Errors) {
     let at = Path::new("metadata");
     if !meta.generate_name.is_empty() {
         let problems = name.problems(&names::mask_trailing_dash(&meta.generate_name));
@@ -61,6 +74,14 @@ pub fn object_meta(meta: &ObjectMeta, namespaced: bool, name: Name, errors: &mut
     owners(&meta.owner_references, &at.child("ownerReferences"), errors);
     finalizers(&meta.finalizers, &at.child("finalizers"), errors);
     managed_fields(meta, &at.child("managedFields"), errors);
+}
+
+/// A finalizer of the server's own, or one with its owner's domain.
+pub(super) fn standard_finalizer(name: &str, at: &Path<'_>, errors: &mut Errors) {
+    if !name.contains('/') && !["kubernetes", FINALIZER_FOREGROUND, FINALIZER_ORPHAN].contains(&name) {
+        let detail = "name is neither a standard finalizer name nor is it fully qualified";
+        errors.push(Error::invalid(at, name, detail));
+    }
 }
 
 /// What may not change in an object's metadata.

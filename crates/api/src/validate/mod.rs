@@ -8,11 +8,13 @@ mod container;
 mod cron_job;
 mod disk;
 mod environment;
+mod identity;
 mod job;
 mod job_policy;
 mod job_status;
 mod meta;
 mod mount;
+mod operating_system;
 mod options;
 mod path;
 mod pod;
@@ -20,7 +22,10 @@ mod pod_spec;
 mod probe;
 mod projection;
 mod reference;
+mod resources;
 mod scheduling;
+mod security;
+mod service;
 mod stored;
 mod volume;
 mod volume_source;
@@ -29,13 +34,14 @@ pub use cron_job::{cron_job_create, cron_job_update};
 pub use job::{job_create, job_update};
 pub use job_policy::parse_indexes;
 pub use job_status::job_status_update;
-pub use meta::{Name, field_manager, object_meta, object_meta_update};
+pub use meta::{Name, any_update, field_manager, object_meta, object_meta_update};
 pub use options::{delete_options, dry_run};
 pub use pod::{pod_create, pod_status_update, pod_update};
+pub use service::{service_create, service_update};
 pub use stored::{
     config_map_create, config_map_update, event_create, event_update, lease_create, lease_update, namespace_create,
     namespace_update, node_create, node_update, pod_template_create, pod_template_update, secret_create, secret_update,
-    service_account_create, service_account_update, service_create, service_update,
+    service_account_create, service_account_update,
 };
 
 use crate::field::{Error, Errors, Path, Typed, Value};

@@ -26,6 +26,7 @@ fn places<'a>(entries: impl DoubleEndedIterator<Item = (&'a String, &'a String)>
 fn mounts(container: &Container, volumes: &Volumes<'_>, at: &Path<'_>, errors: &mut Errors) {
     let privileged = container.security_context.as_ref().is_some_and(|context| context.privileged == Some(true));
     let devices = places(container.volume_devices.iter().map(|device| (&device.name, &device.device_path)));
+    let (names, places): (BTreeSet<&str>, BTreeSet<&str>) = devices.into_iter().unzip();
     let mut paths = BTreeSet::new();
     for (i, mount) in container.volume_mounts.iter().enumerate() {
         let here = at.index(i);
@@ -42,10 +43,10 @@ fn mounts(container: &Container, volumes: &Volumes<'_>, at: &Path<'_>, errors: &
         if !paths.insert(path) {
             errors.push(Error::invalid(&here.child("mountPath"), path, "must be unique"));
         }
-        if devices.iter().any(|(device, _)| *device == name) {
+        if names.contains(name) {
             errors.push(Error::invalid(&here.child("name"), name, "must not already exist in volumeDevices"));
         }
-        if devices.iter().any(|(_, device)| *device == path) {
+        if places.contains(path) {
             let detail = "must not already exist as a path in volumeDevices";
             errors.push(Error::invalid(&here.child("mountPath"), path, detail));
         }
@@ -94,6 +95,7 @@ fn recursive(mount: &VolumeMount, at: &Path<'_>, errors: &mut Errors) {
 
 fn devices(container: &Container, volumes: &Volumes<'_>, at: &Path<'_>, errors: &mut Errors) {
     let mounts = places(container.volume_mounts.iter().map(|mount| (&mount.name, &mount.mount_path)));
+    let (mounted, places): (BTreeSet<&str>, BTreeSet<&str>) = mounts.into_iter().unzip();
     let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
     for (i, device) in container.volume_devices.iter().enumerate() {
         let here = at.index(i);
@@ -124,10 +126,10 @@ fn devices(container: &Container, volumes: &Volumes<'_>, at: &Path<'_>, errors: 
         } else {
             paths.insert(path);
         }
-        if mounts.iter().any(|(mount, _)| *mount == name) {
+        if mounted.contains(name) {
             errors.push(Error::invalid(&at_name, name, "must not already exist in volumeMounts"));
         }
-        if mounts.iter().any(|(_, mount)| *mount == path) {
+        if places.contains(path) {
             let detail = "must not already exist as a path in volumeMounts";
             errors.push(Error::invalid(&at_path, path, detail));
         }

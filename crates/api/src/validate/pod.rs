@@ -3,7 +3,7 @@
 use proto::core_v1::{Pod, PodSpec};
 
 use super::meta::{Name, object_meta, object_meta_update};
-use super::{pod_spec, volume};
+use super::{container, pod_spec, volume};
 use crate::fence;
 use crate::field::{Error, Errors, Path};
 use crate::meta::{Object, same_content};
@@ -15,6 +15,15 @@ pub fn pod_create(pod: &Pod) -> Errors {
     let (spec, at) = (pod.spec.clone().unwrap_or_default(), Path::new("spec"));
     pod_spec::pod_spec(&spec, Some(pod.name()), &at, false, &mut errors);
     volume::tokens(&spec, &at, &mut errors);
+    container::trimmed_images(&spec.containers, &at.child("containers"), &mut errors);
+    container::trimmed_images(&spec.init_containers, &at.child("initContainers"), &mut errors);
+    if !spec.ephemeral_containers.is_empty() {
+        errors.push(Error::forbidden(&at.child("ephemeralContainers"), "cannot be set on create"));
+    }
+    if !spec.node_name.is_empty() && !spec.scheduling_gates.is_empty() {
+        let detail = "cannot be set until all schedulingGates have been cleared";
+        errors.push(Error::forbidden(&at.child("nodeName"), detail));
+    }
     errors
 }
 
@@ -49,6 +58,9 @@ pub fn pod_update(new: &Pod, old: &Pod) -> Errors {
         errors.push(Error::forbidden(&Path::new("spec"), detail));
     }
     if errors.is_empty() {
+        let at = Path::new("spec");
+        container::trimmed_images(&after.containers, &at.child("containers"), &mut errors);
+        container::trimmed_images(&after.init_containers, &at.child("initContainers"), &mut errors);
         pod_spec::pod_spec(&after, Some(new.name()), &Path::new("spec"), false, &mut errors);
     }
     errors

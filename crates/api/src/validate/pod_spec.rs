@@ -6,7 +6,7 @@ use proto::core_v1::{PodSpec, PodTemplateSpec, Toleration};
 
 use super::container::Around;
 use super::meta::{annotations, labels};
-use super::{complain, container, one_of, scheduling, volume};
+use super::{complain, container, identity, one_of, operating_system, resources, scheduling, security, volume};
 use crate::field::{Error, Errors, Path};
 use crate::names;
 
@@ -22,9 +22,9 @@ pub(super) enum Owner {
 /// A template: its labels, annotations and spec.
 pub(super) fn template(template: &PodTemplateSpec, at: &Path<'_>, owner: Owner, errors: &mut Errors) {
     let meta = template.metadata.clone().unwrap_or_default();
-    let metadata = at.child("metadata");
-    labels(&meta.labels, &metadata.child("labels"), errors);
-    annotations(&meta.annotations, &metadata.child("annotations"), errors);
+    // Kubernetes leaves `metadata` out of these paths.
+    labels(&meta.labels, &at.child("labels"), errors);
+    annotations(&meta.annotations, &at.child("annotations"), errors);
     let spec = template.spec.clone().unwrap_or_default();
     pod_spec(&spec, None, &at.child("spec"), owner == Owner::Job, errors);
     if !spec.ephemeral_containers.is_empty() {
@@ -43,12 +43,24 @@ pub(super) fn pod_spec(
     errors: &mut Errors,
 ) {
     let volumes = volume::volumes(&spec.volumes, pod, &at.child("volumes"), errors);
+    let claims = resources::claims(&spec.resource_claims, &at.child("resourceClaims"), errors);
     if spec.containers.is_empty() {
         errors.push(Error::required(&at.child("containers"), ""));
     }
-    let mut around = Around { volumes, names: BTreeSet::new(), grace: spec.termination_grace_period_seconds };
+    let mut around = Around {
+        volumes,
+        names: BTreeSet::new(),
+        claims,
+        grace: spec.termination_grace_period_seconds,
+        restarts: spec.restart_policy != "Never",
+        host_users: spec.host_users != Some(false),
+    };
     container::containers(&spec.containers, &mut around, &at.child("containers"), errors);
     container::init_containers(&spec.init_containers, &mut around, &at.child("initContainers"), errors);
+    let ephemeral = at.child("ephemeralContainers");
+    container::ephemeral_containers(&spec.ephemeral_containers, &around, &ephemeral, errors);
+    resources::of_pod(spec, &around.claims, &at.child("resources"), errors);
+    identity::host_network(spec, at, errors);
     let policies = ["Always", "OnFailure", "Never"];
     if !(owner_says_restart && spec.restart_policy.is_empty()) {
         one_of(&spec.restart_policy, &policies, &at.child("restartPolicy"), errors);
@@ -56,25 +68,40 @@ pub(super) fn pod_spec(
     let dns = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
     one_of(&spec.dns_policy, &dns, &at.child("dnsPolicy"), errors);
     labels(&spec.node_selector, &at.child("nodeSelector"), errors);
+    if let Some(context) = &spec.security_context {
+        security::of_pod(context, spec, &at.child("securityContext"), errors);
+    }
     if let Some(affinity) = &spec.affinity {
         scheduling::affinity(affinity, &at.child("affinity"), errors);
     }
+    identity::dns(spec.dns_config.as_ref(), &spec.dns_policy, &at.child("dnsConfig"), errors);
+    for (i, gate) in spec.readiness_gates.iter().enumerate() {
+        let name = &gate.condition_type;
+        complain(names::label_key(name), name, &at.child("readinessGates").index(i).child("conditionType"), errors);
+    }
     scheduling::gates(&spec.scheduling_gates, &at.child("schedulingGates"), errors);
+    let spread = at.child("topologySpreadConstraints");
+    scheduling::topology_spread(&spec.topology_spread_constraints, &spread, errors);
+    operating_system::host_processes(spec, at, errors);
+    identity::host_users(spec, at, errors);
+    identity::hostname_override(spec, at, errors);
+    names_and_policies(spec, at, errors);
+    operating_system::operating_system(spec, at, errors);
+    volume::file_keys(spec, at, errors);
+}
+
+/// What a spec names elsewhere, its deadline, and policies of a word each.
+fn names_and_policies(spec: &PodSpec, at: &Path<'_>, errors: &mut Errors) {
+    let subdomain = |text: &String, name: &str, errors: &mut Errors| {
+        if !text.is_empty() {
+            complain(names::dns_subdomain(text), text, &at.child(name), errors);
+        }
+    };
+    subdomain(&spec.service_account_name, "serviceAccountName", errors);
+    subdomain(&spec.node_name, "nodeName", errors);
     if let Some(seconds) = spec.active_deadline_seconds.filter(|seconds| !(1..=i64::from(i32::MAX)).contains(seconds)) {
         let detail = "must be between 1 and 2147483647, inclusive";
         errors.push(Error::invalid(&at.child("activeDeadlineSeconds"), seconds, detail));
-    }
-    if let Some(seconds) = spec.termination_grace_period_seconds.filter(|seconds| *seconds < 0) {
-        let detail = "must be greater than or equal to 0";
-        errors.push(Error::invalid(&at.child("terminationGracePeriodSeconds"), seconds, detail));
-    }
-    let subdomains = [
-        (&spec.service_account_name, "serviceAccountName"),
-        (&spec.node_name, "nodeName"),
-        (&spec.priority_class_name, "priorityClassName"),
-    ];
-    for (text, name) in subdomains.into_iter().filter(|(text, _)| !text.is_empty()) {
-        complain(names::dns_subdomain(text), text, &at.child(name), errors);
     }
     for (text, name) in [(&spec.hostname, "hostname"), (&spec.subdomain, "subdomain")] {
         if !text.is_empty() {
@@ -82,7 +109,15 @@ pub(super) fn pod_spec(
         }
     }
     tolerations(&spec.tolerations, &at.child("tolerations"), errors);
-    volume::file_keys(spec, at, errors);
+    identity::host_aliases(&spec.host_aliases, &at.child("hostAliases"), errors);
+    subdomain(&spec.priority_class_name, "priorityClassName", errors);
+    if let Some(name) = &spec.runtime_class_name {
+        complain(names::dns_subdomain(name), name, &at.child("runtimeClassName"), errors);
+    }
+    if let Some(policy) = &spec.preemption_policy {
+        one_of(policy, &["PreemptLowerPriority", "Never"], &at.child("preemptionPolicy"), errors);
+    }
+    resources::overhead(&spec.overhead, &at.child("overhead"), errors);
 }
 
 /// Tolerations of taints.
@@ -104,12 +139,20 @@ pub(super) fn tolerations(all: &[Toleration], at: &Path<'_>, errors: &mut Errors
             errors.push(Error::invalid(&effect, toleration.effect.as_str(), detail));
         }
         match toleration.operator.as_str() {
-            "Equal" | "" => complain(names::label_value(&toleration.value), &toleration.value, &operator, errors),
+            "Equal" | "" => {
+                let problems = names::label_value(&toleration.value);
+                if !problems.is_empty() {
+                    errors.push(Error::invalid(&operator, &toleration.value, &problems.join(";")));
+                }
+            }
             "Exists" if !toleration.value.is_empty() => {
                 let detail = "value must be empty when `operator` is 'Exists'";
                 errors.push(Error::invalid(&operator, toleration.value.as_str(), detail));
             }
             "Exists" => {}
+            other @ ("Lt" | "Gt") => {
+                errors.push(Error::not_supported(&operator, other, &["Equal", "Exists", "Lt", "Gt"]));
+            }
             other => errors.push(Error::not_supported(&operator, other, &["Equal", "Exists"])),
         }
         let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];

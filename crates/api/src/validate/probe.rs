@@ -157,7 +157,7 @@ fn http_get(get: &HttpGetAction, at: &Path<'_>, errors: &mut Errors) {
 }
 
 /// A port by number or by name; none at all is port 0.
-fn port(port: Option<&IntOrString>, at: &Path<'_>, errors: &mut Errors) {
+pub(super) fn port(port: Option<&IntOrString>, at: &Path<'_>, errors: &mut Errors) {
     match port {
         Some(port) if port.r#type == 1 => complain(names::port_name(&port.str_val), &port.str_val, at, errors),
         port => {

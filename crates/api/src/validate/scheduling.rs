@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use proto::core_v1::{Affinity, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, PodSchedulingGate};
+use proto::core_v1::{
+    Affinity, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, PodSchedulingGate, TopologySpreadConstraint,
+};
+use proto::meta_v1::LabelSelector;
 
 use super::complain;
 use super::meta::label_selector;
@@ -132,9 +135,91 @@ fn pod_term(term: &PodAffinityTerm, at: &Path<'_>, errors: &mut Errors) {
     for namespace in &term.namespaces {
         complain(names::dns_label(namespace), namespace, &at.child("namespace"), errors);
     }
+    label_keys(&term.match_label_keys, &term.mismatch_label_keys, term.label_selector.as_ref(), at, errors);
     if term.topology_key.is_empty() {
         errors.push(Error::required(&at.child("topologyKey"), "can not be empty"));
-    } else {
-        complain(names::label_key(&term.topology_key), &term.topology_key, &at.child("topologyKey"), errors);
+    }
+    complain(names::label_key(&term.topology_key), &term.topology_key, &at.child("topologyKey"), errors);
+}
+
+/// Keys whose values a Pod's own labels give, to be matched or not.
+fn label_keys(
+    matched: &[String],
+    mismatched: &[String],
+    selector: Option<&LabelSelector>,
+    at: &Path<'_>,
+    errors: &mut Errors,
+) {
+    for (keys, name) in [(matched, "matchLabelKeys"), (mismatched, "mismatchLabelKeys")] {
+        let at = at.child(name);
+        if !keys.is_empty() && selector.is_none() {
+            errors.push(Error::forbidden(&at, "must not be specified when labelSelector is not set"));
+        }
+        for (i, key) in keys.iter().enumerate().filter(|_| selector.is_some()) {
+            complain(names::label_key(key), key, &at.index(i), errors);
+        }
+    }
+    if let Some(selector) = selector {
+        let mut seen: BTreeSet<&String> = selector.match_labels.keys().collect();
+        for key in selector.match_expressions.iter().map(|expression| &expression.key) {
+            let place = matched.iter().rposition(|matched| matched == key);
+            if let Some(i) = place.filter(|_| seen.contains(key)) {
+                let detail = "exists in both matchLabelKeys and labelSelector";
+                errors.push(Error::invalid(&at.index(i), key, detail));
+            }
+            seen.insert(key);
+        }
+    }
+    for (i, key) in matched.iter().enumerate().filter(|(_, key)| mismatched.contains(key)) {
+        let detail = "exists in both matchLabelKeys and mismatchLabelKeys";
+        errors.push(Error::invalid(&at.child("matchLabelKeys").index(i), key, detail));
+    }
+}
+
+/// How evenly Pods are spread.
+pub(super) fn topology_spread(all: &[TopologySpreadConstraint], at: &Path<'_>, errors: &mut Errors) {
+    for (i, one) in all.iter().enumerate() {
+        let at = at.index(i);
+        let action = one.when_unsatisfiable.as_str();
+        positive(one.max_skew, &at.child("maxSkew"), errors);
+        if one.topology_key.is_empty() {
+            errors.push(Error::required(&at.child("topologyKey"), "can not be empty"));
+        }
+        let actions = ["DoNotSchedule", "ScheduleAnyway"];
+        if !actions.contains(&action) {
+            errors.push(Error::not_supported(&at.child("whenUnsatisfiable"), action, &actions));
+        }
+        let same = |other: &TopologySpreadConstraint| {
+            other.topology_key == one.topology_key && other.when_unsatisfiable == action
+        };
+        if all[i + 1..].iter().any(same) {
+            let shown = format!("{{{}, {action}}}", one.topology_key);
+            errors.push(Error::duplicate(&at.child("{topologyKey, whenUnsatisfiable}"), &shown));
+        }
+        if let Some(domains) = one.min_domains {
+            let at = at.child("minDomains");
+            positive(domains, &at, errors);
+            if action != "DoNotSchedule" {
+                let detail = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}");
+                errors.push(Error::invalid(&at, domains, &detail));
+            }
+        }
+        let policies =
+            [(&one.node_affinity_policy, "nodeAffinityPolicy"), (&one.node_taints_policy, "nodeTaintsPolicy")];
+        for (policy, name) in policies {
+            if let Some(policy) = policy.as_ref().filter(|policy| !["Honor", "Ignore"].contains(&policy.as_str())) {
+                errors.push(Error::not_supported(&at.child(name), policy, &["Honor", "Ignore"]));
+            }
+        }
+        label_keys(&one.match_label_keys, &[], one.label_selector.as_ref(), &at, errors);
+        if let Some(selector) = &one.label_selector {
+            label_selector(selector, &at.child("labelSelector"), errors);
+        }
+    }
+}
+
+fn positive(value: i32, at: &Path<'_>, errors: &mut Errors) {
+    if value <= 0 {
+        errors.push(Error::invalid(at, value, "must be greater than zero"));
     }
 }

@@ -1,11 +1,11 @@
-//! Kinds with few rules: ConfigMap, Secret, ServiceAccount, PodTemplate, Event, Lease, Namespace, Node, Service.
+//! Kinds with few rules: ConfigMap, Secret, ServiceAccount, PodTemplate, Event, Lease, Namespace, Node.
 
 use proto::coordination_v1::Lease;
-use proto::core_v1::{ConfigMap, Event, Namespace, Node, PodTemplate, Secret, Service, ServiceAccount};
+use proto::core_v1::{ConfigMap, Event, Namespace, Node, PodTemplate, Secret, ServiceAccount};
 
-use super::meta::{Name, object_meta, object_meta_update};
+use super::meta::{Name, object_meta, object_meta_update, standard_finalizer};
 use super::pod_spec::{self, Owner};
-use super::{complain, container, immutable, non_negative};
+use super::{complain, immutable, non_negative};
 use crate::field::{Error, Errors, Path};
 use crate::meta::Object;
 use crate::names;
@@ -66,6 +66,8 @@ pub fn config_map_update(new: &ConfigMap, old: &ConfigMap) -> Errors {
         let changed = changed.into_iter().filter(|(_, changed)| *changed);
         errors.extend(changed.map(|(name, _)| Error::forbidden(&Path::new(name), FROZEN)));
     }
+    // Kubernetes looks at the whole object once more.
+    errors.extend(metadata(new, true, Name::Subdomain));
     config_map(new, &mut errors);
     errors
 }
@@ -107,7 +109,7 @@ fn secret(secret: &Secret, errors: &mut Errors) {
 /// The value of a key, where it is there, must be a JSON object; the answer does not show it.
 fn json_object(secret: &Secret, key: &str, errors: &mut Errors) {
     let Some(value) = secret.data.get(key) else { return };
-    if let Err(problem) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(value) {
+    if let Err(problem) = serde_json::from_slice::<std::collections::BTreeMap<String, serde::de::IgnoredAny>>(value) {
         let detail = problem.to_string();
         errors.push(Error::invalid(&Path::new("data").key(key), "<secret contents redacted>", &detail));
     }
@@ -132,6 +134,7 @@ pub fn secret_update(new: &Secret, old: &Secret) -> Errors {
             errors.push(Error::forbidden(&Path::new("data"), FROZEN));
         }
     }
+    errors.extend(metadata(new, true, Name::Subdomain));
     secret(new, &mut errors);
     errors
 }
@@ -143,7 +146,9 @@ pub fn service_account_create(account: &ServiceAccount) -> Errors {
 
 /// A ServiceAccount's new version.
 pub fn service_account_update(new: &ServiceAccount, old: &ServiceAccount) -> Errors {
-    metadata_update(new, old)
+    let mut errors = metadata_update(new, old);
+    errors.extend(metadata(new, true, Name::Subdomain));
+    errors
 }
 
 fn pod_template(template: &PodTemplate, errors: &mut Errors) {
@@ -245,7 +250,13 @@ pub fn lease_update(new: &Lease, old: &Lease) -> Errors {
 
 /// A new Namespace.
 pub fn namespace_create(namespace: &Namespace) -> Errors {
-    metadata(namespace, false, Name::Label)
+    let mut errors = metadata(namespace, false, Name::Label);
+    let at = Path::new("spec.finalizers");
+    for finalizer in namespace.spec.iter().flat_map(|spec| &spec.finalizers) {
+        complain(names::label_key(finalizer), finalizer, &at, &mut errors);
+        standard_finalizer(finalizer, &at, &mut errors);
+    }
+    errors
 }
 
 /// A Namespace's new version.
@@ -283,59 +294,4 @@ fn taints(node: &Node, errors: &mut Errors) {
             errors.push(error);
         }
     }
-}
-
-fn service(service: &Service, errors: &mut Errors) {
-    let spec = service.spec.clone().unwrap_or_default();
-    let root = Path::new("spec");
-    let at = root.child("ports");
-    let external = spec.r#type == "ExternalName";
-    if spec.ports.is_empty() && spec.cluster_ip != "None" && !external {
-        errors.push(Error::required(&at, ""));
-    }
-    if external {
-        match spec.external_name.trim_end_matches('.') {
-            "" => errors.push(Error::required(&root.child("externalName"), "")),
-            name => complain(names::dns_subdomain(name), name, &root.child("externalName"), errors),
-        }
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    for (i, port) in spec.ports.iter().enumerate() {
-        let at = at.index(i);
-        if port.name.is_empty() && spec.ports.len() > 1 {
-            errors.push(Error::required(&at.child("name"), ""));
-        }
-        if !port.name.is_empty() {
-            complain(names::dns_label(&port.name), &port.name, &at.child("name"), errors);
-            if !seen.insert(&port.name) {
-                errors.push(Error::duplicate(&at.child("name"), &port.name));
-            }
-        }
-        container::port_number(port.port, &at.child("port"), errors);
-        super::one_of(&port.protocol, &["SCTP", "TCP", "UDP"], &at.child("protocol"), errors);
-    }
-    super::meta::labels(&spec.selector, &root.child("selector"), errors);
-    super::one_of(&spec.session_affinity, &["ClientIP", "None"], &root.child("sessionAffinity"), errors);
-    let types = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
-    super::one_of(&spec.r#type, &types, &root.child("type"), errors);
-    if spec.r#type == "ClusterIP" {
-        for (i, _) in spec.ports.iter().enumerate().filter(|(_, port)| port.node_port != 0) {
-            let detail = "may not be used when `type` is 'ClusterIP'";
-            errors.push(Error::forbidden(&at.index(i).child("nodePort"), detail));
-        }
-    }
-}
-
-/// A new Service.
-pub fn service_create(new: &Service) -> Errors {
-    let mut errors = metadata(new, true, Name::Label1035);
-    service(new, &mut errors);
-    errors
-}
-
-/// A Service's new version.
-pub fn service_update(new: &Service, old: &Service) -> Errors {
-    let mut errors = metadata_update(new, old);
-    service(new, &mut errors);
-    errors
 }

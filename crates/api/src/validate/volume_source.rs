@@ -174,7 +174,8 @@ impl Source for QuobyteVolumeSource {
             errors.push(Error::required(&at.child("tenant"), detail));
         } else {
             let wrong = self.registry.split(',').filter(|pair| !is_host_port(pair));
-            errors.extend(wrong.map(|_| Error::invalid(&registry, &self.registry, detail)));
+            // Each shows the whole list, so a few must do.
+            errors.extend(wrong.take(16).map(|_| Error::invalid(&registry, &self.registry, detail)));
         }
         required(&[(&self.volume, "volume")], at, errors);
     }

@@ -3,6 +3,7 @@
 //! Names that make trouble later, in Kubernetes' words, and what is kept but not done yet, so that nothing is dropped in
 //! silence.
 
+mod pod;
 mod volume;
 
 use proto::batch_v1::{CronJob, Job, JobSpec};
@@ -74,6 +75,7 @@ pub fn pod_template(new: &PodTemplate, old: Option<&PodTemplate>) -> Vec<String>
 
 fn pod_spec(spec: &PodSpec, at: &Path<'_>, warnings: &mut Vec<String>) {
     volume::volumes(&spec.volumes, &at.child("volumes"), warnings);
+    pod::spec(spec, at, warnings);
 }
 
 fn name(name: &str, used_in: &str, warnings: &mut Vec<String>) {

@@ -208,13 +208,27 @@ impl Registry {
         })
     }
 
+    /// Of a name that is taken by an object on its way out, that it is on its way out.
+    fn leaving(&self, refused: Refused, writes: &[Prepared]) -> Refused {
+        let write = usize::try_from(refused.index).ok().and_then(|index| writes.get(index));
+        let Some(write) = write.filter(|_| refused.error.is_already_exists()) else { return refused };
+        let (info, meta) = (write.object.kind(), write.object.metadata());
+        let key = if info.namespaced { format!("{}/{}", meta.namespace, meta.name) } else { meta.name.clone() };
+        let resource = self.resource(info.group, info.version, info.resource);
+        let there = resource.and_then(|resource| self.caches.kind(resource).get(&key));
+        match there.is_some_and(|there| api::meta::is_deleting(there.decode().metadata())) {
+            true => Refused { error: status::being_deleted(info, &meta.name), ..refused },
+            false => refused,
+        }
+    }
+
     /// The answer of a group that is not sent: a dry run, or a single write that changes nothing.
     fn unsent(&self, ready: Ready) -> GroupAnswer {
         for condition in &ready.group.conditions {
             if condition.revision == 0 && self.caches.holds(&condition.key) {
                 let write = ready.writes.first().expect("a condition has a write");
                 let error = status::already_exists(write.object.kind(), &write.object.metadata().name);
-                return Err(Refused { error, index: 0 });
+                return Err(self.leaving(Refused { error, index: 0 }, &ready.writes));
             }
         }
         let done = ready.writes.into_iter().map(|write| Done {
@@ -256,7 +270,7 @@ impl Registry {
                     state.attempts += 1;
                     let error = lost(&found, &sources, &writes, state.attempts);
                     if let Some(refused) = error {
-                        state.answer = Some(Err(refused));
+                        state.answer = Some(Err(self.leaving(refused, &writes)));
                     } else if let Err(error) = self.caches.reached(revision).await {
                         state.answer = Some(Err(Refused { error, index: 0 }));
                     } else {

@@ -26,31 +26,16 @@ pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 /// # Errors
 /// 422 Invalid as Kubernetes words it.
 pub(super) fn parse_options(options: &proto::meta_v1::DeleteOptions) -> Result<DeleteOptions, StatusError> {
-    use api::field::{Error, Path};
-    let mut errors = Vec::new();
-    let policy = options.propagation_policy.as_deref();
-    let propagation = match (policy, options.orphan_dependents) {
-        (Some(_), Some(_)) => {
-            let detail = "orphanDependents and deletionPropagation cannot be both set";
-            errors.push(Error::invalid(&Path::new("propagationPolicy"), api::field::Omitted, detail));
-            None
-        }
-        (Some("Orphan"), _) | (None, Some(true)) => Some(Propagation::Orphan),
-        (Some("Background"), _) | (None, Some(false)) => Some(Propagation::Background),
-        (Some("Foreground"), _) => Some(Propagation::Foreground),
-        (Some(other), _) => {
-            let supported = ["Background", "Foreground", "Orphan"];
-            errors.push(Error::not_supported(&Path::new("propagationPolicy"), other, &supported));
-            None
-        }
-        (None, None) => None,
-    };
-    if options.dry_run.iter().any(|run| run != "All") {
-        errors.push(Error::not_supported(&Path::new("dryRun"), options.dry_run[0].as_str(), &["All"]));
-    }
+    let errors = api::validate::delete_options(options);
     if !errors.is_empty() {
         return Err(status::invalid_kind("meta.k8s.io", "DeleteOptions", "", &errors));
     }
+    let propagation = match (options.propagation_policy.as_deref(), options.orphan_dependents) {
+        (Some("Orphan"), _) | (None, Some(true)) => Some(Propagation::Orphan),
+        (Some("Background"), _) | (None, Some(false)) => Some(Propagation::Background),
+        (Some("Foreground"), _) => Some(Propagation::Foreground),
+        _ => None,
+    };
     let preconditions = options.preconditions.as_ref();
     Ok(DeleteOptions {
         grace_period_seconds: options.grace_period_seconds,
@@ -68,10 +53,10 @@ pub(super) fn parse_options(options: &proto::meta_v1::DeleteOptions) -> Result<D
 pub(super) fn require(target: Target<'_>, object: &dyn Object, options: &DeleteOptions) -> Result<(), StatusError> {
     let (info, meta) = (target.resource.info, object.metadata());
     if let Some(uid) = options.uid.as_ref().filter(|uid| **uid != meta.uid) {
-        return Err(status::precondition_failed(info, target.name, "UID", uid, &meta.uid));
+        return Err(status::delete_precondition_failed(info, target.name, "UID", uid, &meta.uid));
     }
     if let Some(revision) = options.resource_version.as_ref().filter(|revision| **revision != meta.resource_version) {
-        return Err(status::precondition_failed(
+        return Err(status::delete_precondition_failed(
             info,
             target.name,
             "ResourceVersion",

@@ -13,9 +13,11 @@ use crate::object::Object;
 pub(super) fn for_create(object: &mut dyn Object, target: Target<'_>, now: Instant) -> Result<bool, StatusError> {
     let namespaced = target.resource.info.namespaced;
     let meta = object.metadata_mut();
-    if !meta.resource_version.is_empty() {
+    // One that is no number is none, as for Kubernetes.
+    if meta.resource_version.parse::<u64>().is_ok_and(|version| version != 0) {
         return Err(status::bad_request("resourceVersion should not be set on objects to be created"));
     }
+    meta.resource_version.clear();
     place(meta, target, namespaced)?;
     let generated = meta.name.is_empty() && !meta.generate_name.is_empty();
     if generated {
@@ -27,7 +29,6 @@ pub(super) fn for_create(object: &mut dyn Object, target: Target<'_>, now: Insta
     meta.deletion_grace_period_seconds = None;
     meta.self_link.clear();
     meta.managed_fields.clear();
-    meta.generation = 0;
     Ok(generated)
 }
 

@@ -41,7 +41,7 @@ impl Token {
     /// # Errors
     /// 400 for what is no token of ours, or one that points outside of this list.
     pub(super) fn parse(text: &str) -> Result<Self, StatusError> {
-        let bad = |why: &str| status::bad_request(format!("continue key is not valid: {why}"));
+        let bad = |why: &str| status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
         let json = URL_SAFE_NO_PAD.decode(text).map_err(|error| bad(&error.to_string()))?;
         let token: Token = serde_json::from_slice(&json).map_err(|error| bad(&error.to_string()))?;
         if token.v != FORM {

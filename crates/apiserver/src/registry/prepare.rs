@@ -94,6 +94,7 @@ impl Registry {
         if !errors.is_empty() {
             return Err(status::invalid(resource.info, &name, &errors));
         }
+        strategy.complete_create(&mut *object);
         let mut prepared = Prepared {
             conditions: vec![Condition { key: keys::object(resource, target.namespace, &name), revision: 0 }],
             changes: Vec::new(),

@@ -87,13 +87,10 @@ pub fn with_warnings(mut response: Response, warnings: &[String]) -> Response {
 /// Each text once, those with control characters not at all. Where they are too long together, each is cut; and the last
 /// ones are left out, if it does not help.
 fn told(warnings: &[String]) -> Vec<String> {
-    let mut texts: Vec<&str> = Vec::new();
-    for text in warnings.iter().map(String::as_str).filter(|text| !text.is_empty() && !text.contains(char::is_control))
-    {
-        if !texts.contains(&text) {
-            texts.push(text);
-        }
-    }
+    let mut seen = std::collections::HashSet::new();
+    let telling = |text: &&str| !text.is_empty() && !text.contains(char::is_control);
+    let texts: Vec<&str> =
+        warnings.iter().map(String::as_str).filter(telling).filter(|text| seen.insert(*text)).collect();
     let mut whole = 0;
     let fit = texts.iter().take_while(|text| {
         whole += text.chars().count();
@@ -203,17 +200,25 @@ fn list_meta(meta: &ListMeta) -> Value {
     value
 }
 
-/// A list's JSON, its items as they are encoded for a get.
+/// A list's JSON. Its items are those of a get without kind and apiVersion, which are the list's.
 fn list_json(served: Served, kind: &str, meta: &ListMeta, listed: &Listed) -> Bytes {
     let head = json!({"kind": kind, "apiVersion": served.info.api_version(), "metadata": list_meta(meta)}).to_string();
     let mut body = BytesMut::with_capacity(head.len() + listed.items.len() * 2048);
     body.put_slice(&head.as_bytes()[..head.len() - 1]);
     body.put_slice(b",\"items\":[");
+    let typed = format!(r#"{{"kind":"{}","apiVersion":"{}","#, served.info.kind, served.info.api_version());
     for (at, item) in listed.items.iter().enumerate() {
         if at > 0 {
             body.put_u8(b',');
         }
-        body.put_slice(&served.json(&item.decode()));
+        let json = served.json(&item.decode());
+        match json.strip_prefix(typed.as_bytes()) {
+            Some(rest) => {
+                body.put_u8(b'{');
+                body.put_slice(rest);
+            }
+            None => body.put_slice(&json),
+        }
     }
     body.put_slice(b"]}");
     body.freeze()

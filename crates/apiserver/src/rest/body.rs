@@ -13,6 +13,7 @@ use super::query::FieldValidation;
 use super::served::Served;
 use super::yaml;
 use crate::object::AnyObject;
+use crate::strategy;
 
 /// The largest body that is read.
 pub const MAX_BYTES: usize = 3 * 1024 * 1024;
@@ -140,30 +141,56 @@ pub fn decode(
 }
 
 /// Whether a body's apiVersion and kind, where it has them, are those of its path.
+///
+/// # Errors
+/// 400 in the words of a kube-apiserver, which first looks for a kind of that name and then for a conversion.
 pub fn check_kind(info: &KindInfo, api_version: &str, kind: &str) -> Result<(), StatusError> {
     let wanted = info.api_version();
-    if !api_version.is_empty() && api_version != wanted {
-        return Err(status::bad_request(format!(
-            "the API version in the data ({api_version}) does not match the expected API version ({wanted})"
-        )));
+    let api_version = if api_version.is_empty() { wanted.as_str() } else { api_version };
+    let kind = if kind.is_empty() { info.kind } else { kind };
+    if (api_version, kind) == (wanted.as_str(), info.kind) {
+        return Ok(());
     }
-    if !kind.is_empty() && kind != info.kind {
-        return Err(status::bad_request(format!(
-            "{kind} in version {} cannot be handled as a {}: no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
-            api::field::quote(info.version),
-            info.kind,
+    let version = api_version.rsplit('/').next().unwrap_or(api_version);
+    let known = strategy::resources()
+        .iter()
+        .any(|served| (served.info.api_version().as_str(), served.info.kind) == (api_version, kind));
+    let problem = match known {
+        true => {
+            let group = info.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
+            format!("converting ({version}.{kind}) to ({group}.{}): unknown conversion", info.kind)
+        }
+        false => format!(
+            "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
             api::field::quote(kind),
-            api::field::quote(&wanted),
-        )));
-    }
-    Ok(())
+            api::field::quote(api_version)
+        ),
+    };
+    Err(status::bad_request(format!(
+        "{kind} in version {} cannot be handled as a {}: {problem}",
+        api::field::quote(version),
+        info.kind
+    )))
 }
 
 /// JSON that is no object of this kind; where it is no JSON at all, its kind could not be read.
 fn undecodable(info: &KindInfo, json: &Bytes, problem: &str) -> StatusError {
-    match serde_json::from_slice::<serde::de::IgnoredAny>(json) {
-        Ok(_) => unhandled(info, problem),
-        Err(error) => unrecognized(info, json, &no_kind(Encoding::Json, &syntax_error(&error, json))),
+    // Its kind is read first, which what is no object can't have.
+    let other = match json.trim_ascii_start().first() {
+        Some(b'{' | b'n') => None,
+        Some(b'[') => Some("array"),
+        Some(b'"') => Some("string"),
+        Some(b't' | b'f') => Some("bool"),
+        _ => Some("number"),
+    };
+    match (serde_json::from_slice::<serde::de::IgnoredAny>(json), other) {
+        (Ok(_), Some(other)) => {
+            let meta = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+            let problem = format!("json: cannot unmarshal {other} into Go value of type {meta}");
+            unrecognized(info, json, &no_kind(Encoding::Json, &problem))
+        }
+        (Ok(_), None) => unhandled(info, problem),
+        (Err(error), _) => unrecognized(info, json, &no_kind(Encoding::Json, &syntax_error(&error, json))),
     }
 }
 

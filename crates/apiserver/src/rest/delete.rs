@@ -18,15 +18,16 @@ pub async fn one(call: Call, place: Place<'_>) -> Result<Response, StatusError> 
     let content_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let message = options(content_type, &query, sent).await?;
     let options = DeleteOptions::parse(&message)?;
-    let deleted = face.registry.delete(&ctx, place.target, &options).await?;
-    let response = match &deleted {
-        Deleted::Gone(object) => {
+    let response = match &face.registry.delete(&ctx, place.target, &options).await {
+        // What is told of the options is told of a delete that fails, too.
+        Err(error) => answer::error(error),
+        Ok(Deleted::Gone(object)) => {
             let metadata = object.metadata();
             let mut success = status::success(place.served.info, &metadata.name, &metadata.uid);
             success.code = 0;
             answer::status(200, &success)
         }
-        Deleted::Pending(object) => answer::object(&wanted, place.served, 200, object),
+        Ok(Deleted::Pending(object)) => answer::object(&wanted, place.served, 200, object),
     };
     Ok(answer::with_warnings(response, &warnings(place, &message)))
 }
@@ -48,9 +49,13 @@ pub async fn collection(call: Call, place: Place<'_>) -> Result<Response, Status
     let Call { face, ctx, headers, query, body: sent, .. } = call;
     let list = list_options(&query, place.served.info)?;
     let content_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let options = DeleteOptions::parse(&options(content_type, &query, sent).await?)?;
-    let deleted = face.registry.delete_collection(&ctx, place.target, &options, &list).await?;
-    Ok(answer::list(&wanted, place.served, &deleted))
+    let message = options(content_type, &query, sent).await?;
+    let options = DeleteOptions::parse(&message)?;
+    let response = match face.registry.delete_collection(&ctx, place.target, &options, &list).await {
+        Err(error) => answer::error(&error),
+        Ok(deleted) => answer::list(&wanted, place.served, &deleted),
+    };
+    Ok(answer::with_warnings(response, &warnings(place, &message)))
 }
 
 async fn options(

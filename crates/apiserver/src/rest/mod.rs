@@ -3,7 +3,7 @@
 //! ```text
 //!  request -> path::parse -> Route
 //!     discovery, openapi, health, version        documents made here
-//!     Resource(path) -> registry.resource(..)    unknown: "404 page not found"
+//!     Resource(path) -> registry.resource(..)    unknown: NotFound, or a page that is not found
 //!        GET       read::{get, list}  watch::serve   pods/log
 //!        POST      write::create      subresource::{bind, evict, token}, review
 //!        PUT       write::update      PATCH  write::patch -> patch::{json, merge, strategic}
@@ -182,11 +182,14 @@ async fn serve(call: Call, path: ResourcePath) -> Result<Response, StatusError> 
         };
     }
     let Some(served) = Served::find(&registry, &path.group, &path.version, &path.resource) else {
-        return Ok(answer::page_not_found());
+        // A group that is not served at all is no resource's path.
+        let known = call.registry().resources().iter().any(|resource| resource.info.group == path.group);
+        let known = known || api::kind::EVENT_V1.group == path.group;
+        return if known { Err(status::no_such_resource()) } else { Ok(answer::page_not_found()) };
     };
     let misplaced = served.info.namespaced == path.namespace.is_empty();
     if misplaced && (!served.info.namespaced || !path.name.is_empty()) {
-        return Ok(answer::page_not_found());
+        return Err(status::no_such_resource());
     }
     match (path.name.is_empty(), path.subresource.as_str()) {
         (true, _) => collection(call, served, &path).await,

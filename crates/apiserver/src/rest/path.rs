@@ -89,7 +89,10 @@ fn resource(group: &str, version: &str, rest: &[&str]) -> Route {
         [resource] => ("", *resource, "", ""),
         [resource, name] => ("", *resource, *name, ""),
         [resource, name, sub] => ("", *resource, *name, *sub),
-        _ => return Route::Unknown,
+        // Deeper than any subresource: none that is served.
+        ["namespaces", namespace, resource, name, _, ..] => (*namespace, *resource, *name, "-"),
+        [resource, name, _, ..] => ("", *resource, *name, "-"),
+        [] => return Route::Unknown,
     };
     let empty = |text: &&str| text.is_empty();
     if rest.iter().any(empty) {
@@ -165,7 +168,7 @@ mod tests {
         assert_eq!(parse("/apis/batch"), Route::Group("batch".into()));
         assert_eq!(parse("/apis/batch/v1"), Route::Resources("batch".into(), "v1".into()));
         assert_eq!(parse("/openapi/v3/apis/batch/v1"), Route::OpenApi("apis/batch/v1".into()));
-        for path in ["/foo", "/api/v1/a/b/c/d/e/f", "/api/v1//pods", "/api/v1/pods/%zz", "/api/v1/pods/%ff"] {
+        for path in ["/foo", "/api/v1//pods", "/api/v1/pods/%zz", "/api/v1/pods/%ff"] {
             assert_eq!(parse(path), Route::Unknown, "{path}");
         }
     }

@@ -91,6 +91,12 @@ fn dry_run(values: &[String], errors: &mut Vec<FieldError>) -> bool {
 
 /// The options of a list.
 pub fn list_options(query: &Query, info: &KindInfo) -> Result<ListOptions, StatusError> {
+    query.number("timeoutSeconds")?;
+    if query.has("sendInitialEvents") {
+        let detail = "sendInitialEvents is forbidden for list";
+        let error = FieldError::forbidden(&Path::new("sendInitialEvents"), detail);
+        return Err(api::status::invalid_kind("meta.k8s.io", "ListOptions", "", &[error]));
+    }
     let (labels, fields) = selectors(query, info)?;
     Ok(ListOptions {
         labels,

@@ -23,7 +23,7 @@ pub async fn serve(call: Call, served: Served, path: &ResourcePath) -> Result<Re
             | ("", "namespaces", "finalize")
     );
     if !handled {
-        return Ok(answer::page_not_found());
+        return Err(status::no_such_resource());
     }
     match (path.subresource.as_str(), &call.method) {
         ("log", &Method::GET) => log::serve(call, &path.namespace, &path.name).await,

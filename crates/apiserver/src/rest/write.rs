@@ -5,8 +5,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use parking_lot::Mutex;
+use proto::json::Document;
 use serde_json::Value;
 
+use super::answer::Wanted;
 use super::patch::{PatchError, PatchType, strategic};
 use super::query::{FieldValidation, write_options};
 use super::served::{Place, Served};
@@ -21,10 +23,26 @@ pub async fn create(call: Call, place: Place<'_>) -> Result<Response, StatusErro
     let Call { face, ctx, body: sent, .. } = call;
     let sent = body::read(sent).await?;
     let decoded = body::decode(place.served, encoding, &sent, validation)?;
-    let written = face.registry.create(&ctx, place.target, decoded.object, &options).await?;
-    let mut warnings = decoded.warnings;
-    warnings.extend(written.warnings);
-    Ok(answer::with_warnings(answer::object(&wanted, place.served, 201, &written.object), &warnings))
+    let written = face.registry.create(&ctx, place.target, decoded.object, &options).await;
+    Ok(told(&wanted, place, 201, written, decoded.warnings))
+}
+
+/// What became of a write. The decoder's warnings go along with a refusal, too.
+fn told(
+    wanted: &Wanted,
+    place: Place<'_>,
+    code: u16,
+    written: Result<Written, StatusError>,
+    mut warnings: Vec<String>,
+) -> Response {
+    let response = match written {
+        Ok(written) => {
+            warnings.extend(written.warnings);
+            answer::object(wanted, place.served, code, &written.object)
+        }
+        Err(error) => answer::error(&error),
+    };
+    answer::with_warnings(response, &warnings)
 }
 
 pub async fn update(call: Call, place: Place<'_>, subresource: &str) -> Result<Response, StatusError> {
@@ -37,10 +55,8 @@ pub async fn update(call: Call, place: Place<'_>, subresource: &str) -> Result<R
     let object = decoded.object;
     check_names(&object, place.target)?;
     let modify = |_: &AnyObject| Ok(object.clone_box());
-    let written = store(&face.registry, &ctx, place.target, subresource, &modify, &options).await?;
-    let mut warnings = decoded.warnings;
-    warnings.extend(written.warnings);
-    Ok(answer::with_warnings(answer::object(&wanted, place.served, 200, &written.object), &warnings))
+    let written = store(&face.registry, &ctx, place.target, subresource, &modify, &options).await;
+    Ok(told(&wanted, place, 200, written, decoded.warnings))
 }
 
 async fn store(
@@ -86,9 +102,12 @@ const PATCH_TYPES: &[&str] =
 
 pub async fn patch(call: Call, place: Place<'_>, subresource: &str) -> Result<Response, StatusError> {
     let media_type = call.header(CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
-    let patch_type = PatchType::from_media_type(media_type)
-        .filter(|patch_type| *patch_type != PatchType::Apply)
-        .ok_or_else(|| status::unsupported_media_type(PATCH_TYPES))?;
+    let patch_type = match PatchType::from_media_type(media_type) {
+        None => return Err(status::unknown_patch_type()),
+        // Known, and not served: server-side apply.
+        Some(PatchType::Apply) => return Err(status::unsupported_media_type(PATCH_TYPES)),
+        Some(patch_type) => patch_type,
+    };
     let wanted = call.wanted()?;
     let (options, validation) = write_options(&call.query, "PatchOptions")?;
     let Call { face, ctx, body: sent, .. } = call;
@@ -101,10 +120,8 @@ pub async fn patch(call: Call, place: Place<'_>, subresource: &str) -> Result<Re
         check_names(&object, place.target)?;
         Ok(object)
     };
-    let written = store(&face.registry, &ctx, place.target, subresource, &modify, &options).await?;
-    let mut warnings = warnings.into_inner();
-    warnings.extend(written.warnings);
-    Ok(answer::with_warnings(answer::object(&wanted, place.served, 200, &written.object), &warnings))
+    let written = store(&face.registry, &ctx, place.target, subresource, &modify, &options).await;
+    Ok(told(&wanted, place, 200, written, warnings.into_inner()))
 }
 
 fn parse(patch_type: PatchType, sent: &Bytes) -> Result<Value, StatusError> {
@@ -118,7 +135,8 @@ fn parse(patch_type: PatchType, sent: &Bytes) -> Result<Value, StatusError> {
     if body::depth(&json) > body::MAX_PATCH_DEPTH {
         return Err(refused("exceeded max depth".to_string()));
     }
-    serde_json::from_slice(&json).map_err(|error| refused(body::syntax_error(&error, &json)))
+    let document: Result<Document, _> = serde_json::from_slice(&json);
+    document.map(|document| document.0).map_err(|error| refused(body::syntax_error(&error, &json)))
 }
 
 /// The object that `patch` makes of `current`, and the fields that a strict decoder minds.

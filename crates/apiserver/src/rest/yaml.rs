@@ -1,13 +1,14 @@
 //! YAML bodies, by way of JSON: a label `a: 1` must fail as it does in Kubernetes.
 
 use bytes::Bytes;
+use proto::json::Document;
 use serde_json::Value;
 
 /// The JSON of a YAML document (YAML 1.1 octal numbers: `0644` is 420).
 pub fn to_json(text: &[u8]) -> Result<Bytes, String> {
     let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
     let options = serde_saphyr::options! { legacy_octal_numbers: true };
-    let value: Value = serde_saphyr::from_str_with_options(text, options)
+    let Document(value) = serde_saphyr::from_str_with_options(text, options)
         .map_err(|error| format!("error converting YAML to JSON: yaml: {error}"))?;
     serde_json::to_vec(&value).map(Bytes::from).map_err(|error| error.to_string())
 }

@@ -32,6 +32,10 @@ impl Form for Jobs {
         validate::job_create(object)
     }
 
+    fn complete_create(object: &mut Job) {
+        prepare::job_labels(object);
+    }
+
     fn prepare_update(new: &mut Job, old: &Job) {
         new.status = old.status.clone();
         defaults::job(new);

@@ -42,6 +42,8 @@ pub(crate) trait Form: Send + Sync + 'static {
     fn prepare_create(object: &mut Self::K, now: Instant) -> Result<(), StatusError>;
     /// What is wrong with a new object.
     fn validate_create(object: &Self::K) -> Errors;
+    /// What a valid new object is given before it is stored.
+    fn complete_create(_object: &mut Self::K) {}
     /// Keeps what a writer of the main part cannot change (the status), fills in defaults.
     fn prepare_update(new: &mut Self::K, old: &Self::K);
     /// What is wrong with a changed object.
@@ -89,6 +91,7 @@ pub(crate) trait Strategy: Send + Sync {
     fn fields(&self, object: &dyn Object) -> Fields;
     fn prepare_create(&self, object: &mut dyn Object, now: Instant) -> Result<(), StatusError>;
     fn validate_create(&self, object: &dyn Object) -> Errors;
+    fn complete_create(&self, object: &mut dyn Object);
     fn prepare_update(&self, new: &mut dyn Object, old: &dyn Object);
     fn validate_update(&self, new: &dyn Object, old: &dyn Object) -> Errors;
     fn prepare_status(&self, new: &mut dyn Object, old: &dyn Object);
@@ -107,6 +110,13 @@ impl<F: Form> Erased<F> {
     /// The registry keeps kinds apart by their resource; another type here is a fault of ours.
     fn of(object: &dyn Object) -> &F::K {
         object.downcast_ref().expect("the object is of the resource's kind")
+    }
+
+    /// What is wrong with any changed object, and then with one of this kind.
+    fn of_any(new: &dyn Object, old: &dyn Object, own: fn(&F::K, &F::K) -> Errors) -> Errors {
+        let mut errors = api::validate::any_update(new.metadata(), old.metadata(), F::K::INFO.namespaced);
+        errors.extend(own(Self::of(new), Self::of(old)));
+        errors
     }
 
     fn of_mut(object: &mut dyn Object) -> &mut F::K {
@@ -151,6 +161,10 @@ impl<F: Form> Strategy for Erased<F> {
         F::validate_create(Self::of(object))
     }
 
+    fn complete_create(&self, object: &mut dyn Object) {
+        F::complete_create(Self::of_mut(object));
+    }
+
     fn prepare_update(&self, new: &mut dyn Object, old: &dyn Object) {
         let (object, before) = (Self::of_mut(new), Self::of(old));
         F::prepare_update(object, before);
@@ -160,7 +174,7 @@ impl<F: Form> Strategy for Erased<F> {
     }
 
     fn validate_update(&self, new: &dyn Object, old: &dyn Object) -> Errors {
-        F::validate_update(Self::of(new), Self::of(old))
+        Self::of_any(new, old, F::validate_update)
     }
 
     fn prepare_status(&self, new: &mut dyn Object, old: &dyn Object) {
@@ -168,7 +182,7 @@ impl<F: Form> Strategy for Erased<F> {
     }
 
     fn validate_status(&self, new: &dyn Object, old: &dyn Object) -> Errors {
-        F::validate_status(Self::of(new), Self::of(old))
+        Self::of_any(new, old, F::validate_status)
     }
 
     fn prepare_finalize(&self, new: &mut dyn Object, old: &dyn Object) {

@@ -88,7 +88,9 @@ impl Form for Pods {
             return 0;
         }
         let own = spec.and_then(|spec| spec.termination_grace_period_seconds);
-        asked.or(own).unwrap_or(DEFAULT_GRACE).max(0)
+        let grace = asked.or(own).unwrap_or(DEFAULT_GRACE);
+        // As Kubernetes takes a negative one.
+        if grace < 0 { 1 } else { grace }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Services.
 
-use api::defaults;
 use api::field::Errors;
 use api::status::StatusError;
 use api::time::Instant;
 use api::validate;
+use api::{defaults, prepare};
 use proto::core_v1::Service;
 
 use super::Form;
@@ -26,6 +26,7 @@ impl Form for Services {
 
     fn prepare_update(new: &mut Service, old: &Service) {
         new.status = old.status.clone();
+        prepare::service_update(new, old);
         defaults::service(new);
     }
 

@@ -5,6 +5,8 @@ use std::fmt::Write;
 #[derive(Debug)]
 pub(super) enum Step {
     Field(&'static str),
+    /// Into a struct whose members stand among its owner's, by its name. Go's type errors name it, strict decoding doesn't.
+    Inline(&'static str),
     Key(String),
     Index(usize),
 }
@@ -33,6 +35,7 @@ impl Cursor {
         for step in &self.path {
             match step {
                 Step::Field(name) => join(&mut text, name),
+                Step::Inline(_) => {}
                 Step::Key(key) => join(&mut text, key),
                 Step::Index(index) => {
                     let _ = write!(text, "[{index}]");
@@ -46,8 +49,8 @@ impl Cursor {
     /// "spec.template.spec.containers.image": as a type error names a field.
     fn struct_path(&self) -> String {
         let fields = self.path.iter().filter_map(|step| match step {
-            Step::Field(name) => Some(*name),
-            _ => None,
+            Step::Field(name) | Step::Inline(name) => Some(*name),
+            Step::Key(_) | Step::Index(_) => None,
         });
         fields.collect::<Vec<_>>().join(".")
     }

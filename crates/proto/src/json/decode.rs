@@ -99,7 +99,9 @@ pub(super) fn inline<'de, T: Fields, A: MapAccess<'de>>(
 ) -> Result<Option<&'static str>, A::Error> {
     let before = slot.is_some();
     let mut inner = slot.take().unwrap_or_default();
+    at.path.push(Step::Inline(T::GO.rsplit('.').next().unwrap_or(T::GO)));
     let known = inner.decode_field(key, map, at)?;
+    at.path.pop();
     // A null member leaves no trace: `"emptyDir": null` is a volume without a source.
     if before || inner != T::default() {
         *slot = Some(inner);

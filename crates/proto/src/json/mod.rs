@@ -12,12 +12,15 @@
 
 mod cursor;
 mod decode;
+mod document;
 mod encode;
 mod generated;
+mod instant;
 mod scalar;
 
 pub use cursor::Cursor;
 pub use decode::{Decoded, Error, Fields, Value, decode};
+pub use document::Document;
 pub use encode::{Object, to_string, to_vec};
 
 /// A message with a JSON form: what [`to_vec`] and [`decode`] take.

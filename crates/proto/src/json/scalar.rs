@@ -3,6 +3,7 @@
 use super::cursor::Cursor;
 use super::decode::{Reader, Value, refuse};
 use super::encode;
+use super::instant::{self, Layout};
 use crate::intstr::IntOrString;
 use crate::meta_v1::{FieldsV1, MicroTime, Time};
 use crate::resource::Quantity;
@@ -96,7 +97,8 @@ impl<'de> Visitor<'de> for Reader<'_, '_, Vec<u8>> {
                 base64::DecodeError::InvalidByte(offset, _) | base64::DecodeError::InvalidLastSymbol(offset, _) => {
                     offset
                 }
-                _ => compact.len(),
+                // Go counts from where the group of four begins that is cut short.
+                _ => compact.len() / 4 * 4,
             };
             self.at.fail(format!("illegal base64 data at input byte {offset}"));
             E::custom("base64")
@@ -104,22 +106,24 @@ impl<'de> Visitor<'de> for Reader<'_, '_, Vec<u8>> {
     }
 }
 
-fn instant(seconds: Option<i64>, nanos: Option<i32>) -> Option<DateTime<Utc>> {
+fn at(seconds: Option<i64>, nanos: Option<i32>) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(seconds?, u32::try_from(nanos.unwrap_or(0)).unwrap_or(0))
 }
 
 /// RFC 3339 text; `$format` is how it is written.
 macro_rules! instant_value {
-    ($t:ty, $layout:literal, $format:expr, $keep_nanos:expr) => {
+    ($t:ty, $layout:expr, $format:expr, $keep_nanos:expr) => {
         impl Value for $t {
             fn encode(&self, out: &mut Vec<u8>) {
-                match instant(self.seconds, self.nanos) {
+                match at(self.seconds, self.nanos) {
                     Some(at) => encode::text(&$format(at), out),
                     None => out.extend_from_slice(b"null"),
                 }
             }
             fn decode<'de, D: Deserializer<'de>>(d: D, at: &mut Cursor, go: &str) -> Result<Option<Self>, D::Error> {
-                d.deserialize_any(Reader::<$t>::new(at, go))
+                // Go reads a text first, so that is the type it asks for.
+                let _ = go;
+                d.deserialize_any(Reader::<$t>::new(at, "string"))
             }
             fn is_unset(&self) -> bool {
                 self.seconds.is_none()
@@ -130,7 +134,6 @@ macro_rules! instant_value {
         }
         impl<'de> Visitor<'de> for Reader<'_, '_, $t> {
             type Value = Option<$t>;
-            // Go decodes the text itself here, so its complaint names no field.
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.go)
             }
@@ -142,13 +145,10 @@ macro_rules! instant_value {
             super::decode::refuse_one!(array);
             super::decode::refuse_one!(object);
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                match DateTime::parse_from_rfc3339(text) {
-                    Ok(time) => {
-                        Ok(Some(Self::Value::unwrap_or_default(Some(<$t>::from_instant(time.to_utc()))).into()))
-                    }
-                    Err(_) => {
-                        self.at
-                            .fail(format!("parsing time {text:?} as {:?}: cannot parse {text:?} as \"2006\"", $layout));
+                match instant::parse(text, $layout) {
+                    Ok(time) => Ok(Some(<$t>::from_instant(time))),
+                    Err(problem) => {
+                        self.at.fail(problem);
                         Err(E::custom("time"))
                     }
                 }
@@ -162,20 +162,15 @@ macro_rules! instant_value {
             }
             /// None for "no time".
             pub fn to_instant(&self) -> Option<DateTime<Utc>> {
-                instant(self.seconds, self.nanos)
+                at(self.seconds, self.nanos)
             }
         }
     };
 }
-instant_value!(
-    Time,
-    "2006-01-02T15:04:05Z07:00",
-    |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true),
-    |_: u32| 0
-);
+instant_value!(Time, Layout::Seconds, |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true), |_: u32| 0);
 instant_value!(
     MicroTime,
-    "2006-01-02T15:04:05.000000Z07:00",
+    Layout::Micros,
     |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Micros, true),
     |nanos: u32| (nanos / 1000 * 1000) as i32
 );

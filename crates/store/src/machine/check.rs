@@ -50,20 +50,30 @@ pub fn txn(request: &TxnRequest) -> Result<(), Failure> {
     txn_within(request, TXN_OPS_MAX)?;
     writes(&request.success)?;
     writes(&request.failure)?;
-    let mut open = Vec::new();
-    open_deletes(request, &mut open);
-    match open.into_iter().min() {
-        Some(from) if keeps(request, from) => Err(Failure::DuplicateKey),
-        _ => Ok(()),
+    // Of the two branches only one runs.
+    let branches = [&request.success, &request.failure];
+    match branches.into_iter().any(|ops| loses_what_is_kept(ops)) {
+        true => Err(Failure::DuplicateKey),
+        false => Ok(()),
     }
 }
 
+/// Whether a put keeps the value or the lease of a key that a deletion to the end of all keys beside it may take.
+fn loses_what_is_kept(ops: &[RequestOp]) -> bool {
+    let mut open = Vec::new();
+    open_deletes(ops, &mut open);
+    open.into_iter().min().is_some_and(|from| keeps(ops, from))
+}
+
 /// Collects where deletions to the end of all keys begin.
-fn open_deletes<'a>(request: &'a TxnRequest, found: &mut Vec<&'a Bytes>) {
-    for op in request.success.iter().chain(&request.failure) {
+fn open_deletes<'a>(ops: &'a [RequestOp], found: &mut Vec<&'a Bytes>) {
+    for op in ops {
         match &op.request {
             Some(Request::RequestDeleteRange(delete)) if is_open(&delete.range_end) => found.push(&delete.key),
-            Some(Request::RequestTxn(nested)) => open_deletes(nested, found),
+            Some(Request::RequestTxn(nested)) => {
+                open_deletes(&nested.success, found);
+                open_deletes(&nested.failure, found);
+            }
             _ => {}
         }
     }
@@ -71,10 +81,10 @@ fn open_deletes<'a>(request: &'a TxnRequest, found: &mut Vec<&'a Bytes>) {
 
 /// Whether any put keeps the value or the lease of a key at or after `from`, which may be gone when its turn comes.
 /// (etcd ends its process then.)
-fn keeps(request: &TxnRequest, from: &Bytes) -> bool {
-    request.success.iter().chain(&request.failure).any(|op| match &op.request {
+fn keeps(ops: &[RequestOp], from: &Bytes) -> bool {
+    ops.iter().any(|op| match &op.request {
         Some(Request::RequestPut(put)) => (put.ignore_value || put.ignore_lease) && put.key >= *from,
-        Some(Request::RequestTxn(nested)) => keeps(nested, from),
+        Some(Request::RequestTxn(nested)) => keeps(&nested.success, from) || keeps(&nested.failure, from),
         _ => false,
     })
 }

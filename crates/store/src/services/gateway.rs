@@ -20,6 +20,7 @@ use bytes::{Buf, BufMut, Bytes};
 use futures::{Stream, StreamExt, TryStreamExt};
 use prost::Message;
 use prost_reflect::{DescriptorError, DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor};
+use proto::json::Document;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Status, Streaming};
@@ -113,6 +114,10 @@ fn not_found() -> Response {
 
 async fn answer(State(gateway): State<Arc<Gateway>>, Path(path): Path<String>, request: Request) -> Response {
     let Some(method) = gateway.methods.get(path.as_str()) else { return not_found() };
+    // Sent by browsers only, whose pages have no business here: with --insecure nothing else would keep them out.
+    if request.headers().contains_key(header::ORIGIN) {
+        return refusal(&Status::permission_denied("requests of web pages are not taken"));
+    }
     if request.method() != Method::POST {
         return refusal(&Status::unimplemented("Method Not Allowed"));
     }
@@ -160,12 +165,13 @@ const METADATA_CONTENT: [(&str, &str); 1] = [("grpc-metadata-content-type", "app
 /// The messages of a body: the first one, or all of a stream's. No body at all is a message without anything in it.
 fn requests(input: &MessageDescriptor, body: &[u8], all: bool) -> Result<Vec<Bytes>, Status> {
     let mut messages = Vec::new();
-    for value in serde_json::Deserializer::from_slice(body).into_iter::<serde_json::Value>() {
+    for value in serde_json::Deserializer::from_slice(body).into_iter::<Document>() {
         let value = value.map_err(|error| match error.is_eof() {
             true => Status::invalid_argument("unexpected EOF"),
             false => Status::invalid_argument(format!("invalid JSON: {error}")),
         });
-        let message = value.and_then(|value| proto_json::read(input, &value).map_err(Status::invalid_argument));
+        let message =
+            value.and_then(|Document(value)| proto_json::read(input, &value).map_err(Status::invalid_argument));
         match message {
             Ok(message) => messages.push(message.encode_to_vec().into()),
             // As etcd: a stream's requests end there, and those before are answered.

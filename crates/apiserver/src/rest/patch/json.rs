@@ -29,7 +29,7 @@ enum Operation {
 pub fn apply(target: Value, patch: &Value) -> Result<Value, PatchError> {
     let Value::Array(items) = patch else {
         return Err(PatchError::BadRequest(format!(
-            "json: cannot unmarshal {} into Go value of type jsonpatch.Patch",
+            "error decoding patch: json: cannot unmarshal {} into Go value of type []handlers.jsonPatchOp",
             super::go_kind(patch)
         )));
     };
