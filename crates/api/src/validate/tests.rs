@@ -75,8 +75,8 @@ fn environment_mounts_and_resources() {
     let expected = [
         "spec.containers[0].env[1].name: Required value",
         "spec.containers[0].volumeMounts[0].name: Not found: \"v\"",
-        "spec.containers[0].resources.requests[memory]: Invalid value: \"-1\": must be greater than or equal to 0",
         "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1",
+        "spec.containers[0].resources.requests[memory]: Invalid value: \"-1\": must be greater than or equal to 0",
     ];
     assert_eq!(found[1..], expected);
 }
