@@ -1,6 +1,7 @@
 //! Bad input over HTTP: each line gets Kubernetes' own code, reason and message, and loses nothing.
 
 mod face;
+mod oracle;
 mod plane;
 
 use face::{JSON, get, post, send};

@@ -1,18 +1,16 @@
 //! What a real kube-apiserver 1.36.3 answered to some three hundred objects drawn at random, we answer too: the code, the reason,
 //! every cause to the word, the warnings, and of what it takes the object with its defaults.
 //!
-//! `oracle/record.py` draws and records, and says what it leaves out. Compared are not: uids and times that a server gives;
+//! `record.py` draws and records, and says what it leaves out. Compared are not: uids and times that a server gives;
 //! the order of causes, and the message that joins them, for Go walks maps in any order. Meant to differ: a Pod's
 //! ServiceAccount (the oracle runs without that plugin), and our warnings of what is not done yet.
 
-#[allow(dead_code, reason = "other test files use the rest of it")]
-mod face;
-mod plane;
-
-use face::send;
 use serde_json::{Map, Value};
 
-const RECORDED: &str = include_str!("oracle/recorded.jsonl");
+use crate::face::{self, send};
+use crate::plane;
+
+const RECORDED: &str = include_str!("recorded.jsonl");
 const UUID: usize = 36;
 
 /// The text with every uid in it masked that the client did not send.
