@@ -71,19 +71,6 @@ pub fn dns_label(text: &str) -> Vec<String> {
     problems
 }
 
-/// A DNS label that starts with a letter (RFC 1035): names of Services.
-pub fn dns_1035_label(text: &str) -> Vec<String> {
-    let mut problems = Vec::new();
-    if text.len() > LABEL_MAX {
-        problems.push(max_len(LABEL_MAX));
-    }
-    if !is_label(text) || !text.starts_with(|c: char| c.is_ascii_lowercase()) {
-        let rule = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character";
-        problems.push(pattern(rule, "[a-z]([-a-z0-9]*[a-z0-9])?", &["my-name", "abc-123"]));
-    }
-    problems
-}
-
 /// A DNS subdomain: labels with dots between them.
 pub fn dns_subdomain(text: &str) -> Vec<String> {
     let mut problems = Vec::new();
@@ -253,7 +240,6 @@ mod tests {
     fn good_names_pass() {
         assert!(dns_label("my-name").is_empty());
         assert!(dns_subdomain("a.b-c.1").is_empty());
-        assert!(dns_1035_label("a1").is_empty());
         assert!(label_key("batch.kubernetes.io/job-name").is_empty());
         assert!(label_value("").is_empty() && label_value("A_b.c-1").is_empty());
         assert!(config_key("ca.crt").is_empty());
@@ -288,7 +274,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_a_check_panic(text in "\\PC{0,80}") {
-            let _ = (dns_label(&text), dns_1035_label(&text), dns_subdomain(&text), label_key(&text));
+            let _ = (dns_label(&text), dns_subdomain(&text), label_key(&text));
             let _ = (label_value(&text), config_key(&text), env_var(&text), port_name(&text));
             let _ = mask_trailing_dash(&text).len();
         }

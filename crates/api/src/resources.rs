@@ -34,18 +34,13 @@ pub fn requests_of_containers(spec: &PodSpec) -> BTreeMap<String, Quantity> {
     let mut sidecars = BTreeMap::new();
     let mut peak: BTreeMap<String, Quantity> = BTreeMap::new();
     for container in &spec.init_containers {
-        let sidecar = container.restart_policy.as_deref() == Some("Always");
-        if sidecar {
+        if container.restart_policy.as_deref() == Some("Always") {
             add(&mut together, container);
             add(&mut sidecars, container);
+            continue;
         }
         for (name, amount) in requests(container) {
-            let beside = sidecars.get(name).copied().filter(|_| !sidecar);
-            let amount = match (beside, sidecar) {
-                (_, true) => sidecars[name],
-                (Some(beside), _) => beside.plus(amount),
-                (None, _) => amount,
-            };
+            let amount = sidecars.get(name).map_or(amount, |beside: &Quantity| beside.plus(amount));
             raise(&mut peak, name, amount);
         }
     }

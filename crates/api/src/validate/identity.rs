@@ -84,7 +84,7 @@ pub(super) fn dns(config: Option<&PodDnsConfig>, policy: &str, at: &Path<'_>, er
     }
 }
 
-/// Ports of a Pod on its host's network are the host's. `pod`: not a template, where a port on the host may be left out.
+/// Ports of a Pod on its host's network are the host's.
 pub(super) fn host_network(spec: &PodSpec, at: &Path<'_>, errors: &mut Errors) {
     if !spec.host_network {
         return;

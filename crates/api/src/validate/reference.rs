@@ -25,7 +25,8 @@ const KNOWN: [&str; 14] = [
     "status.podIPs",
 ];
 
-const RESOURCES: [&str; 6] = [
+/// Requests and limits by their full names.
+pub(super) const RESOURCES: [&str; 6] = [
     "limits.cpu",
     "limits.ephemeral-storage",
     "limits.memory",

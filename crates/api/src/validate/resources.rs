@@ -6,6 +6,7 @@ use proto::core_v1::{ContainerResizePolicy, PodResourceClaim, PodSpec, ResourceC
 use proto::resource;
 
 use super::complain;
+use super::reference::RESOURCES;
 use crate::field::{Error, Errors, Json, Path};
 use crate::names;
 use crate::quantity::Quantity;
@@ -25,18 +26,6 @@ const COUNTS: [&str; 9] = [
     "services.loadbalancers",
     "services.nodeports",
 ];
-/// What else a ResourceQuota limits.
-const QUOTAS: [&str; 8] = [
-    "limits.cpu",
-    "limits.ephemeral-storage",
-    "limits.memory",
-    "requests.cpu",
-    "requests.ephemeral-storage",
-    "requests.memory",
-    "requests.storage",
-    "storage",
-];
-
 /// How many of the claims that a container uses are looked at: what is wrong with one is told with the names of all.
 const CLAIMS_TOLD: usize = 256;
 
@@ -168,7 +157,10 @@ fn resource_name(name: &str, of: Of, at: &Path<'_>, errors: &mut Errors) {
     let before = errors.len();
     complain(names::label_key(name), name, at, errors);
     let of_containers = matches!(name, "cpu" | "memory" | "ephemeral-storage") || is_huge_page(name);
-    let is_quota = COUNTS.contains(&name) || QUOTAS.contains(&name) || name.starts_with("requests.hugepages-");
+    let is_quota = COUNTS.contains(&name)
+        || RESOURCES.contains(&name)
+        || ["requests.storage", "storage"].contains(&name)
+        || name.starts_with("requests.hugepages-");
     if errors.len() == before && !name.contains('/') && !of_containers && !is_quota {
         errors.push(Error::invalid(at, name, "must be a standard resource type or fully qualified"));
     }

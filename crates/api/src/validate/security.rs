@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use proto::core_v1::{AppArmorProfile, PodSecurityContext, PodSpec, SeccompProfile, SecurityContext, Sysctl};
 
 use super::operating_system::windows_options;
+use super::path;
 use crate::field::{Error, Errors, Json, Path, quote};
 use crate::names;
 
@@ -146,7 +147,7 @@ fn seccomp(profile: Option<&SeccompProfile>, at: &Path<'_>, errors: &mut Errors)
     let at = at.child("localhostProfile");
     match (&profile.localhost_profile, profile.r#type == "Localhost") {
         (None, true) => errors.push(Error::required(&at, "must be set when seccomp type is Localhost")),
-        (Some(path), true) => descending(path, &at, errors),
+        (Some(path), true) => path::descending(path, &at, errors),
         (Some(_), false) => {
             // As Go shows the struct, which has no JSON names.
             let (kind, path) = (&profile.r#type, serde_json::Value::from(profile.localhost_profile.clone()));
@@ -154,16 +155,6 @@ fn seccomp(profile: Option<&SeccompProfile>, at: &Path<'_>, errors: &mut Errors)
             errors.push(Error::invalid(&at, shown, "can only be set when seccomp type is Localhost"));
         }
         (None, false) => {}
-    }
-}
-
-/// A path that stays under where it begins.
-fn descending(path: &str, at: &Path<'_>, errors: &mut Errors) {
-    if path.starts_with('/') {
-        errors.push(Error::invalid(at, path, "must be a relative path"));
-    }
-    if path.split('/').any(|part| part == "..") {
-        errors.push(Error::invalid(at, path, "must not contain '..'"));
     }
 }
 

@@ -120,9 +120,8 @@ macro_rules! instant_value {
                     None => out.extend_from_slice(b"null"),
                 }
             }
-            fn decode<'de, D: Deserializer<'de>>(d: D, at: &mut Cursor, go: &str) -> Result<Option<Self>, D::Error> {
+            fn decode<'de, D: Deserializer<'de>>(d: D, at: &mut Cursor, _go: &str) -> Result<Option<Self>, D::Error> {
                 // Go reads a text first, so that is the type it asks for.
-                let _ = go;
                 d.deserialize_any(Reader::<$t>::new(at, "string"))
             }
             fn is_unset(&self) -> bool {
