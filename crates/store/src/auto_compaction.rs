@@ -8,6 +8,7 @@ use proto::etcdserverpb::CompactionRequest;
 use proto::raftsman_store_v1::command::Change;
 use tokio::time::Instant;
 
+use crate::duration::parse_duration;
 use crate::services::Context;
 
 /// How often the length of the history is looked at; etcd's interval.
@@ -33,7 +34,7 @@ impl AutoCompaction {
         match mode {
             "periodic" => {
                 let hours = retention.parse().ok().and_then(|hours: u64| hours.checked_mul(3600));
-                let period = hours.map(Duration::from_secs).or_else(|| duration(retention)).ok_or_else(|| {
+                let period = hours.map(Duration::from_secs).or_else(|| parse_duration(retention)).ok_or_else(|| {
                     format!("{retention:?} is neither a number of hours nor a duration such as 30m or 1h30m")
                 })?;
                 Ok((!period.is_zero()).then_some(Self::Periodic(period)))
@@ -54,27 +55,6 @@ impl AutoCompaction {
             Self::Revision(_) => REVISION_INTERVAL,
         }
     }
-}
-
-/// Go's durations without fractions: numbers, each with h, m, s or ms.
-fn duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut sum = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..digits].parse().ok()?;
-        let unit = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |end| digits + end);
-        let milliseconds = match &rest[digits..unit] {
-            "h" => 3_600_000,
-            "m" => 60_000,
-            "s" => 1000,
-            "ms" => 1,
-            _ => return None,
-        };
-        sum = sum.checked_add(Duration::from_millis(number.checked_mul(milliseconds)?))?;
-        rest = &rest[unit..];
-    }
-    (!text.is_empty()).then_some(sum)
 }
 
 /// When to compact, and where.

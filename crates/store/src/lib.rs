@@ -5,6 +5,7 @@
 
 mod auto_compaction;
 pub mod backup;
+mod duration;
 mod error;
 mod failpoint;
 mod integrity;
@@ -25,6 +26,7 @@ mod tls;
 mod watch;
 
 pub use auto_compaction::AutoCompaction;
+pub use duration::parse_duration;
 pub use error::Error;
 pub use metrics::SharedRegistry;
 pub use peers::{Join, PeerTls, Peers};

@@ -1,19 +1,24 @@
 //! Whose a data directory is: a small file, written at the first start, that refuses a swapped directory.
+//!
+//! It is JSON, for people, with a checksum of its other fields: an id with a flipped digit would be another member's.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::keys::FORMAT;
 use crate::raft::sync_dir;
 
 const FILE: &str = "member.json";
+const CHECKSUM: &str = "crc32c";
 
-/// The member that a directory belongs to.
+/// The member that a directory belongs to. Another field needs another format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Marker {
     /// Layout of the whole directory.
     pub format: u32,
@@ -40,12 +45,40 @@ impl Marker {
 
     /// Writes the marker of `dir`, durably.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
+        let mut fields: Map<_, _> = serde_json::from_value(serde_json::to_value(self)?)?;
+        let checksum = checksum(&fields);
+        fields.insert(CHECKSUM.to_owned(), checksum.into());
         let fresh = dir.join("member.json.new");
         let mut file = fs::File::create(&fresh)?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        file.write_all(&serde_json::to_vec_pretty(&fields)?)?;
         file.sync_all()?;
         fs::rename(&fresh, dir.join(FILE))?;
         sync_dir(dir)
+    }
+}
+
+fn checksum(fields: &Map<String, Value>) -> u32 {
+    crc32c::crc32c(Value::Object(fields.clone()).to_string().as_bytes())
+}
+
+/// The marker that `path` holds.
+fn read(path: &Path, bytes: &[u8]) -> Result<Marker, Error> {
+    let damaged = |reason| Error::Damaged { path: path.to_owned(), reason };
+    let mut fields: Map<_, _> = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+    // One of an earlier version has none.
+    if let Some(sum) = fields.remove(CHECKSUM)
+        && sum != checksum(&fields)
+    {
+        return Err(damaged("its checksum does not match".to_owned()));
+    }
+    // Of a later format nothing else is known.
+    let format = fields.get("format").and_then(Value::as_u64).unwrap_or_default();
+    match u32::try_from(format) {
+        Ok(format) if format > FORMAT => {
+            let path = path.parent().unwrap_or(path).to_owned();
+            Err(Error::NewerFormat { path, found: format, known: FORMAT })
+        }
+        _ => serde_json::from_value(Value::Object(fields)).map_err(|error| damaged(error.to_string())),
     }
 }
 
@@ -54,9 +87,8 @@ pub fn claim(dir: &Path, name: &str, fresh: impl FnOnce() -> Marker) -> Result<M
     let refuse = |source| Error::DataDir { path: dir.to_owned(), source };
     make_private(dir).map_err(refuse)?;
     let path = dir.join(FILE);
-    let marker: Marker = match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map_err(|error| Error::Damaged { path: path.clone(), reason: error.to_string() })?,
+    let marker = match fs::read(&path) {
+        Ok(bytes) => read(&path, &bytes)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let log = dir.join("log");
             if log.exists() {
@@ -69,9 +101,6 @@ pub fn claim(dir: &Path, name: &str, fresh: impl FnOnce() -> Marker) -> Result<M
         }
         Err(error) => return Err(refuse(error)),
     };
-    if marker.format > FORMAT {
-        return Err(Error::NewerFormat { path: dir.to_owned(), found: marker.format, known: FORMAT });
-    }
     if marker.name != name {
         return Err(Error::OtherMember { path: dir.to_owned(), found: marker.name, name: name.to_owned() });
     }
@@ -116,6 +145,34 @@ mod tests {
         fs::write(dir.path().join(FILE), r#"{"format": 1, "member_id": 7, "name": "a"}"#).unwrap();
         let marker = claim(dir.path(), "a", fresh).unwrap();
         assert_eq!((marker.member_id, marker.directory, marker.starts), (7, 0, 0));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        claim(dir.path(), "a", fresh).unwrap();
+        let path = dir.path().join(FILE);
+        let whole = fs::read(&path).unwrap();
+        for (at, bit) in (0..whole.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1 << bit;
+            fs::write(&path, flipped).unwrap();
+            let refused = claim(dir.path(), "a", fresh).unwrap_err().to_string();
+            assert!(refused.contains("member.json is damaged: "), "bit {bit} of byte {at}: {refused}");
+        }
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).unwrap();
+            let refused = claim(dir.path(), "a", fresh).unwrap_err().to_string();
+            assert!(refused.contains("member.json is damaged: "), "cut to {length}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_marker_of_a_later_format_is_refused_as_such() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(FILE), r#"{"format": 99, "members": ["a"]}"#).unwrap();
+        let refused = claim(dir.path(), "a", fresh).unwrap_err().to_string();
+        assert!(refused.contains("has format 99"), "{refused}");
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub struct Config {
     pub snapshot_entries: u64,
     /// What history is forgotten by itself.
     pub auto_compaction: Option<AutoCompaction>,
+    /// How often a watch that asked for it is told that it is level while nothing happens; zero is etcd's default of
+    /// 10 minutes.
+    pub progress_interval: Duration,
     /// Where the store's metrics are kept; what it holds is served on the client port.
     pub metrics: SharedRegistry,
     /// Told once the store serves.
@@ -217,7 +220,7 @@ async fn open(config: &Config, introduction: Introduction, marker: Marker) -> Re
     let view = View::new(shared.clone(), disk.clone());
     let (compactions, compacted) = signal::channel(shared.compacted().max(0));
     let (feed, news) = watch::feed(compactions);
-    let (hub, threads) = Hub::start(view.clone(), news)?;
+    let (hub, threads) = Hub::start(view.clone(), news, config.progress_interval)?;
     let (pruned, pruner) = Pruner::start(shared.clone(), disk.clone(), compacted)?;
     let feed = feed.followed_by(threads).followed_by([pruner]);
     let pending = Pending::new(marker.member_id, rand::random());

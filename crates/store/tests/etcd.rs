@@ -113,6 +113,29 @@ async fn watches_give_whole_revisions_with_what_was_before() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quiet_watches_that_asked_for_it_are_told_their_progress() {
+    let dir = tempfile::tempdir().unwrap();
+    let progress_interval = std::time::Duration::from_millis(100);
+    let config =
+        store::Config { name: "a".into(), data_dir: dir.path().into(), progress_interval, ..Default::default() };
+    let store = harness::run(config).await.unwrap();
+    let mut watch = store.watch().await;
+    watch.create(prefix_watch("p/", 0)).await;
+    let asking = watch.create(WatchCreateRequest { progress_notify: true, ..prefix_watch("p/", 0) }).await;
+    let ahead = WatchCreateRequest { progress_notify: true, ..prefix_watch("p/", 1000) };
+    watch.create(ahead).await;
+    let revision = store.put("other", "x").await.header.unwrap().revision;
+    // Of the three only the one that asked and does not wait for a revision to come, time and again.
+    let mut told = 0;
+    while told < 3 {
+        let response = watch.next().await;
+        assert_eq!((response.watch_id, response.events.len()), (asking.watch_id, 0));
+        told += i32::from(response.header.unwrap().revision == revision);
+    }
+    store.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn progress_never_overtakes_events() {
     let dir = tempfile::tempdir().unwrap();
     let store = start(dir.path()).await;

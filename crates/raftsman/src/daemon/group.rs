@@ -11,6 +11,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use http::Uri;
@@ -23,6 +24,10 @@ use crate::pki::member::MemberFiles;
 const CLIENT_PORT: u16 = 2379;
 /// The auto compaction's mode where none is given.
 const PERIODIC: &str = "periodic";
+/// How often a watch's progress is told where nothing else is said; etcd's.
+const NOTIFY: &str = "10m";
+/// The least of it.
+const NOTIFY_MIN: Duration = Duration::from_millis(100);
 
 /// Whether the group of members begins with this start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -67,6 +72,9 @@ pub struct GroupFlags {
     /// What it keeps: a time such as 1h30m, or a number of revisions; 0 is all
     #[arg(long, value_name = "AMOUNT", env = "RAFTSMAN_AUTO_COMPACTION_RETENTION", default_value = "0")]
     auto_compaction_retention: String,
+    /// How often a quiet etcd watch that asked for it is told its progress, such as 5s; at least 100ms
+    #[arg(long, value_name = "DURATION", env = "RAFTSMAN_WATCH_PROGRESS_NOTIFY_INTERVAL", default_value = NOTIFY)]
+    watch_progress_notify_interval: String,
     /// The member's folder that `raftsman pki create` wrote
     #[arg(long, value_name = "DIR", env = "RAFTSMAN_PKI_DIR")]
     pki_dir: Option<PathBuf>,
@@ -92,7 +100,7 @@ impl Group {
     }
 }
 
-/// How much the store keeps.
+/// How much the store keeps, and how often it tells progress.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
     /// Bytes; 0 is the store's default.
@@ -100,6 +108,8 @@ pub struct Limits {
     /// Entries between two snapshots; 0 is the store's default.
     pub snapshot_entries: u64,
     pub auto_compaction: Option<store::AutoCompaction>,
+    /// Zero is the store's default.
+    pub progress_interval: Duration,
 }
 
 /// The ports of a member's store, bound.
@@ -139,6 +149,7 @@ impl GroupFlags {
             () if self.snapshot_count != 0 => "--snapshot-count",
             () if self.auto_compaction_mode != PERIODIC => "--auto-compaction-mode",
             () if self.auto_compaction_retention != "0" => "--auto-compaction-retention",
+            () if self.watch_progress_notify_interval != NOTIFY => "--watch-progress-notify-interval",
             () => return Ok(()),
         };
         Err(Failure::Usage(format!(
@@ -146,13 +157,24 @@ impl GroupFlags {
         )))
     }
 
-    /// What the store may keep.
+    /// What the store may keep, and how often it tells progress.
     pub fn limits(&self) -> Result<Limits, Failure> {
         let compaction = store::AutoCompaction::parse(&self.auto_compaction_mode, &self.auto_compaction_retention);
         let auto_compaction = compaction.map_err(|why| {
             Failure::Usage(format!("--auto-compaction-retention {}: {why}", self.auto_compaction_retention))
         })?;
-        Ok(Limits { quota_bytes: self.quota_backend_bytes, snapshot_entries: self.snapshot_count, auto_compaction })
+        let text = &self.watch_progress_notify_interval;
+        let interval = store::parse_duration(text).filter(|interval| *interval >= NOTIFY_MIN);
+        let progress_interval = interval.ok_or_else(|| {
+            let allowed = "a duration such as 5s or 1m30s, and at least 100ms";
+            Failure::Usage(format!("--watch-progress-notify-interval {text}: it must be {allowed}"))
+        })?;
+        Ok(Limits {
+            quota_bytes: self.quota_backend_bytes,
+            snapshot_entries: self.snapshot_count,
+            auto_compaction,
+            progress_interval,
+        })
     }
 
     /// Binds the store's ports, as the flags say.
@@ -358,9 +380,26 @@ mod tests {
             ("--snapshot-count", "1"),
             ("--auto-compaction-mode", "revision"),
             ("--auto-compaction-retention", "1h"),
+            ("--watch-progress-notify-interval", "5s"),
         ] {
             let refused = flags(&[flag, value]).refuse_with_foreign_store().unwrap_err();
             assert!(refused.to_string().contains(flag), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_the_store_keeps_and_tells_is_checked() {
+        let limits = |args: &[&str]| Line::try_parse_from([&["store"], args].concat()).unwrap().flags.limits();
+        let given = limits(&["--watch-progress-notify-interval", "1m30s"]).unwrap();
+        assert_eq!(given.progress_interval, Duration::from_secs(90));
+        assert_eq!(limits(&[]).unwrap().progress_interval, Duration::from_secs(600));
+        for (flag, value, reason) in [
+            ("--auto-compaction-retention", "1y", "--auto-compaction-retention 1y: "),
+            ("--watch-progress-notify-interval", "5", "--watch-progress-notify-interval 5: it must be a duration"),
+            ("--watch-progress-notify-interval", "99ms", "at least 100ms"),
+        ] {
+            let refused = limits(&[flag, value]).unwrap_err().to_string();
+            assert!(refused.contains(reason), "{refused}");
         }
     }
 

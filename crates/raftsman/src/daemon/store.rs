@@ -95,6 +95,7 @@ pub async fn start(boxes: &mut Boxes, store: Store) -> Result<(), Failure> {
         quota_bytes: limits.quota_bytes,
         snapshot_entries: limits.snapshot_entries,
         auto_compaction: limits.auto_compaction,
+        progress_interval: limits.progress_interval,
         metrics,
         ready: Some(said),
         leads,

@@ -20,7 +20,7 @@ use crate::raft::state::RocksDisk;
 
 /// Responses that may wait in one stream for its client.
 const STREAM_QUEUE_LEN: usize = 128;
-/// How often a watch that asked for it is told that it is level, when nothing else is to tell (etcd's default).
+/// How often a watch that asked for it is told that it is level, when nothing else is to tell; etcd's default.
 const NOTIFY_INTERVAL: Duration = Duration::from_secs(600);
 /// How long a creation or cancellation waits for the hub to hand on what went before.
 const LEVEL_MAX: Duration = Duration::from_secs(1);
@@ -88,14 +88,20 @@ pub struct StreamHandle {
 }
 
 impl Hub {
-    /// Starts the hub's two threads, which end with the news.
-    pub fn start(view: View<RocksDisk>, news: NewsReceiver) -> io::Result<(Self, [JoinHandle<()>; 2])> {
+    /// Starts the hub's two threads, which end with the news. Quiet watches that asked for it are told their progress
+    /// once in `notify_interval`; zero is the default.
+    pub fn start(
+        view: View<RocksDisk>,
+        news: NewsReceiver,
+        notify_interval: Duration,
+    ) -> io::Result<(Self, [JoinHandle<()>; 2])> {
+        let notify_interval = if notify_interval.is_zero() { NOTIFY_INTERVAL } else { notify_interval };
         let state = State { revision: view.shared().visible(), ..Default::default() };
         let (reached, _) = signal::channel(state.revision);
         let hub = Self(Arc::new(Shared { state: Mutex::new(state), view, behind: Condvar::new(), reached }));
         let (run, catch_up) = (hub.clone(), hub.clone());
         let thread = |name: &str| thread::Builder::new().name(name.into());
-        let run = thread("watch-hub").spawn(move || run.run(&news))?;
+        let run = thread("watch-hub").spawn(move || run.run(&news, notify_interval))?;
         let catch_up = thread("watch-catchup").spawn(move || super::catchup::run(&catch_up.0))?;
         Ok((hub, [run, catch_up]))
     }
@@ -124,9 +130,9 @@ impl Hub {
         }
     }
 
-    fn run(&self, news: &NewsReceiver) {
+    fn run(&self, news: &NewsReceiver, notify_interval: Duration) {
         let mut notified = Instant::now();
-        while let Ok(news) = news.next(IDLE_CHECK) {
+        while let Ok(news) = news.next(IDLE_CHECK.min(notify_interval)) {
             match news {
                 Some(News::Changes { events, revision }) => {
                     failpoint!("watch-before-send");
@@ -146,7 +152,7 @@ impl Hub {
                 }
             }
             let mut state = self.0.state.lock();
-            if notified.elapsed() >= NOTIFY_INTERVAL {
+            if notified.elapsed() >= notify_interval {
                 notified = Instant::now();
                 state.notify();
             }
