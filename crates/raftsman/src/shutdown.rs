@@ -1,6 +1,7 @@
 //! Stopping: the first signal drains, the second aborts.
 
 use std::process;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -8,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 /// What shells report of a process that a signal ended: 128 and the signal's number.
 const ABORTED_BY_SIGINT: i32 = 130;
 const ABORTED_BY_SIGTERM: i32 = 143;
+/// Signals this close are one: `timeout` and shells signal both a process and its group.
+const ONE_SIGNAL: Duration = Duration::from_millis(500);
 
 /// Cancels the returned token at the first SIGTERM or SIGINT and ends the process at the second.
 pub fn on_signals() -> std::io::Result<CancellationToken> {
@@ -19,9 +22,14 @@ pub fn on_signals() -> std::io::Result<CancellationToken> {
         next(&mut interrupt, &mut terminate).await;
         tracing::info!("stopping; a second signal aborts");
         stop.cancel();
-        let code = next(&mut interrupt, &mut terminate).await;
-        tracing::warn!("aborted by a second signal");
-        process::exit(code);
+        let first = Instant::now();
+        loop {
+            let code = next(&mut interrupt, &mut terminate).await;
+            if first.elapsed() >= ONE_SIGNAL {
+                tracing::warn!("aborted by a second signal");
+                process::exit(code);
+            }
+        }
     });
     Ok(token)
 }
