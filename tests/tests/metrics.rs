@@ -97,7 +97,7 @@ fn is_of_the_process(name: &str) -> bool {
 }
 
 /// Names that dashboards and alerts for etcd ask for.
-const OF_ETCD: [&str; 22] = [
+const OF_ETCD: [&str; 23] = [
     "etcd_server_has_leader",
     "etcd_server_is_leader",
     "etcd_server_is_learner",
@@ -115,6 +115,7 @@ const OF_ETCD: [&str; 22] = [
     "etcd_mvcc_db_total_size_in_use_in_bytes",
     "etcd_mvcc_put_total",
     "etcd_debugging_mvcc_keys_total",
+    "etcd_server_quota_backend_bytes",
     "etcd_debugging_mvcc_watcher_total",
     "etcd_debugging_mvcc_slow_watcher_total",
     "etcd_debugging_mvcc_events_total",

@@ -96,13 +96,19 @@ pub struct Found {
 #[derive(Debug, Default)]
 pub struct Index {
     keys: BTreeMap<Bytes, Vec<Version>>,
+    /// Keys whose newest version is no deletion.
+    alive: usize,
 }
 
 impl Index {
     /// Notes a version; its revision is after all that the key has.
     pub fn push(&mut self, key: &Bytes, version: Version) {
+        self.alive += usize::from(!version.gone());
         match self.keys.get_mut(key) {
-            Some(versions) => versions.push(version),
+            Some(versions) => {
+                self.alive -= usize::from(versions.last().is_some_and(|last| !last.gone()));
+                versions.push(version);
+            }
             None => {
                 // A key is mostly written once or twice; the standard growth to 4 would waste memory.
                 self.keys.insert(key.clone(), vec![version]);
@@ -191,9 +197,9 @@ impl Index {
         last_until(versions, compacted).is_some_and(|version| version.at == at && keeps(&version, compacted))
     }
 
-    /// Number of keys that have any version.
-    pub fn keys(&self) -> usize {
-        self.keys.len()
+    /// Number of keys that exist now.
+    pub fn alive(&self) -> usize {
+        self.alive
     }
 }
 
@@ -242,6 +248,20 @@ mod tests {
         assert_eq!(index.get(b"a", 100), Some(put(9, 9, 1)));
         assert_eq!(index.before(b"a", Revision::first(6)), Some(put(4, 2, 2)));
         assert_eq!(index.before(b"a", Revision::first(9)), None);
+    }
+
+    #[test]
+    fn what_exists_is_counted() {
+        let mut index = example();
+        assert_eq!(index.alive(), 1);
+        let key = Bytes::from_static(b"a");
+        index.push(&key, put(10, 9, 2));
+        assert_eq!(index.alive(), 1);
+        index.push(&key, put(11, 0, 0));
+        assert_eq!(index.alive(), 0);
+        index.push(&Bytes::from_static(b"b"), put(12, 12, 1));
+        index.prune(b"a", 12);
+        assert_eq!(index.alive(), 1);
     }
 
     #[test]

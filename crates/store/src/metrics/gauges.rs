@@ -67,12 +67,14 @@ fn state(context: &Context, encoder: &mut DescriptorEncoder) -> fmt::Result {
     let shared = context.view.shared();
     let (total, in_use) = context.view.disk().sizes();
     let alarms = shared.group.read().alarms.len() as i64;
-    let keys = shared.index.read().keys() as i64;
+    let keys = shared.index.read().alive() as i64;
     let leases = shared.leases.read().iter().count() as i64;
     gauge(encoder, "etcd_mvcc_db_total_size_in_bytes", "Bytes of the state database.", total)?;
     let help = "Bytes of what is alive in the state database.";
     gauge(encoder, "etcd_mvcc_db_total_size_in_use_in_bytes", help, in_use)?;
-    gauge(encoder, "etcd_debugging_mvcc_keys_total", "Keys of which any version is kept.", keys)?;
+    let help = "Bytes that the state may take before growth is refused.";
+    gauge(encoder, "etcd_server_quota_backend_bytes", help, context.quota.bytes())?;
+    gauge(encoder, "etcd_debugging_mvcc_keys_total", "Keys that exist.", keys)?;
     gauge(encoder, "etcd_debugging_mvcc_current_revision", "The newest revision.", shared.visible())?;
     let help = "The revision up to which history is forgotten.";
     gauge(encoder, "etcd_debugging_mvcc_compact_revision", help, shared.compacted())?;
