@@ -17,6 +17,9 @@ use super::backup::{self, Blobs};
 use super::{CLUSTER_VERSION, Context, ETCD_VERSION, status};
 use crate::machine::Reply;
 
+/// What the hash of a store without any record is told as: in JSON, a zero would be no field at all.
+const NO_RECORDS: u32 = 0x6b65_7973;
+
 /// The maintenance service.
 pub struct MaintenanceService(pub Arc<Context>);
 
@@ -83,7 +86,7 @@ impl Maintenance for MaintenanceService {
 
     async fn hash(&self, _: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
         let hash = self.0.read(|view| view.hash(0)).await?;
-        Ok(Response::new(HashResponse { header: self.0.header_now(), hash: hash.hash }))
+        Ok(Response::new(HashResponse { header: self.0.header_now(), hash: hash.hash ^ NO_RECORDS }))
     }
 
     async fn hash_kv(&self, request: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
@@ -91,7 +94,7 @@ impl Maintenance for MaintenanceService {
         let hash = self.0.read(move |view| view.hash(revision)).await?;
         Ok(Response::new(HashKvResponse {
             header: self.0.header_now(),
-            hash: hash.hash,
+            hash: hash.hash ^ NO_RECORDS,
             compact_revision: hash.compacted,
             // As etcd: a revision below 0 is the newest one, but is told as it was asked for.
             hash_revision: if revision < 0 { revision } else { hash.revision },
