@@ -11,7 +11,7 @@ use tests::dice::{Dice, rounds};
 use tests::history::expect_kept;
 use tests::members::{Members, Program, Setup};
 use tests::patience::{eventually, seconds};
-use tests::store_client::{StoreClient, block_on};
+use tests::store_client::{Identity, StoreClient, block_on};
 use tests::traffic::{Profile, Traffic};
 
 /// Times that each point is hit.
@@ -22,6 +22,8 @@ const DEATH_WITHIN: Duration = Duration::from_secs(90);
 const SNAPSHOT_COUNT: u64 = 200;
 /// Entries that a log purges at once, and before that does not.
 const PURGE_BATCH: u64 = 1024;
+/// What a slow disk adds to each entry that is applied; longer than a follower asks a leader.
+const APPLY_DELAY: Duration = Duration::from_millis(2500);
 /// Points between two moments of rest, at which the history may be cut.
 const REST_AFTER: usize = 4;
 
@@ -188,4 +190,48 @@ fn late_entries_and_late_watches_lose_nothing() {
     let history = traffic.finish();
     println!("{}", expect_kept(&history));
     println!("all members hold the same: hash {:08x}", members.agree());
+}
+
+/// A leader whose state is slow to write tells its followers all the same how far they must be to read: their own disks
+/// are well.
+#[test]
+fn a_leader_that_applies_slowly_holds_up_no_follower() {
+    let mut members = Members::start(Program::Store);
+    let slow = members.follower();
+    members.stop(slow);
+    let points = format!("apply-before-write=sleep({})", APPLY_DELAY.as_millis());
+    members.launch_as(slow, "new", &[], &[("FAILPOINTS", &points)]);
+    members.wait_ready(slow);
+    let stores = members.stores();
+    let [leader, follower] = [slow, (slow + 1) % 3].map(|index| stores[index].clone());
+    eventually(seconds(120), || {
+        crown(&members, slow);
+        match members.leader_now() {
+            Ok(leads) if leads == slow => block_on(read_ahead(&leader, &follower)),
+            other => Err(format!("{other:?} leads, not {slow}")),
+        }
+    });
+}
+
+/// Reads through a follower while a read through the leader waits for what the leader has not applied yet.
+async fn read_ahead(leader: &(String, Identity), follower: &(String, Identity)) -> Result<(), String> {
+    let [leader, follower] = [leader, follower].map(|(url, identity)| StoreClient::new(url, identity));
+    // So that the read through the leader is not kept by its connection.
+    leader.status().await?;
+    // Too long to be applied on the thread that also sends heartbeats.
+    follower.put("key", &"x".repeat(64 << 10)).await.map_err(|status| status.to_string())?;
+    let behind = tokio::spawn(async move { leader.get("key").await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // One may come along with what the leader asked for itself; many in less time than it needs for one entry can't.
+    let reads = async {
+        for _ in 0..20 {
+            follower.get("key").await?;
+        }
+        Ok(())
+    };
+    let read = tokio::time::timeout(APPLY_DELAY / 2, reads).await;
+    if behind.is_finished() {
+        return Err("the leader is not slow".to_owned());
+    }
+    read.map_err(|_| "the follower waits for the leader")?.map_err(|status: tonic::Status| status.to_string())
 }

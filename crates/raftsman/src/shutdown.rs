@@ -1,4 +1,4 @@
-//! Stopping: the first signal drains, the second aborts.
+//! Stopping: the first signal drains, another one later aborts.
 
 use std::process;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ const ABORTED_BY_SIGTERM: i32 = 143;
 /// Signals this close are one: `timeout` and shells signal both a process and its group.
 const ONE_SIGNAL: Duration = Duration::from_millis(500);
 
-/// Cancels the returned token at the first SIGTERM or SIGINT and ends the process at the second.
+/// Cancels the returned token at the first SIGTERM or SIGINT and ends the process at one that comes later.
 pub fn on_signals() -> std::io::Result<CancellationToken> {
     let token = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -20,13 +20,13 @@ pub fn on_signals() -> std::io::Result<CancellationToken> {
     let stop = token.clone();
     tokio::spawn(async move {
         next(&mut interrupt, &mut terminate).await;
-        tracing::info!("stopping; a second signal aborts");
+        tracing::info!("stopping; another signal aborts");
         stop.cancel();
         let first = Instant::now();
         loop {
             let code = next(&mut interrupt, &mut terminate).await;
             if first.elapsed() >= ONE_SIGNAL {
-                tracing::warn!("aborted by a second signal");
+                tracing::warn!("aborted by another signal");
                 process::exit(code);
             }
         }

@@ -67,6 +67,8 @@ impl LeaseClock {
     /// run out and is about to be revoked. Only the leader can: that it leads is confirmed after the renewal, so
     /// that a later leader, which gives every lease its whole TTL, began later.
     pub async fn renew(&self, node: &Node, ids: &[i64]) -> Result<Vec<i64>, Status> {
+        // As etcd's leader: who was told of a grant or a revocation, maybe by another member, must find it here.
+        node.read_barrier().await.map_err(status::read)?;
         let no_leader = || status::read(ReadError::NoLeader);
         let term = self.counting.lock().term.ok_or_else(no_leader)?;
         let renewed = {
@@ -79,7 +81,7 @@ impl LeaseClock {
                 let mut counting = self.counting.lock();
                 counting.doubtful.retain(|id| !ids.contains(id));
             }
-            self.renew_all(ids, Instant::now()).ok_or_else(no_leader)?
+            self.renew_all(ids, Instant::now).ok_or_else(no_leader)?
         };
         node.confirm_leadership().await.map_err(status::read)?;
         Ok(renewed)
@@ -96,9 +98,11 @@ impl LeaseClock {
         ids.iter().filter(noted).map(|id| LeaseCheckpoint { id: *id, remaining_ttl: 0 }).collect()
     }
 
-    fn renew_all(&self, ids: &[i64], now: Instant) -> Option<Vec<i64>> {
+    /// The clock is read once nothing has to be waited for: what a tick found over stays over.
+    fn renew_all(&self, ids: &[i64], clock: impl FnOnce() -> Instant) -> Option<Vec<i64>> {
         let leases = self.shared.leases.read();
         let mut counting = self.counting.lock();
+        let now = clock();
         counting.term?;
         let renewed = ids.iter().map(|id| {
             let Some(terms) = leases.terms(*id) else { return 0 };
@@ -152,7 +156,7 @@ impl LeaseClock {
                 && let Some(term) = led
                 && !self.shared.group.read().alarmed(AlarmType::Corrupt)
             {
-                self.propose(node, term, self.tick(Instant::now())).await;
+                self.propose(node, term, self.tick(Instant::now)).await;
             }
             // A new term begins at once, not at the next tick.
             match tokio::time::timeout(TICK, leadership.changed()).await {
@@ -213,9 +217,10 @@ impl LeaseClock {
     }
 
     /// Notes leases that are new to the clock, forgets those that are gone, and answers what is due.
-    fn tick(&self, now: Instant) -> Due {
+    fn tick(&self, clock: impl FnOnce() -> Instant) -> Due {
         let leases = self.shared.leases.read();
         let mut counting = self.counting.lock();
+        let now = clock();
         let checkpointed = counting.checkpointed.get_or_insert(now);
         let checkpoint = now.saturating_duration_since(*checkpointed) >= CHECKPOINT_INTERVAL;
         if checkpoint {
@@ -278,63 +283,75 @@ mod tests {
     fn a_lease_ends_after_its_ttl_and_renewals_put_that_off() {
         let clock = clock(&[(1, 10, 0), (2, 10, 0)]);
         let start = Instant::now();
-        assert_eq!(clock.tick(start), Due::default());
+        assert_eq!(clock.tick(|| start), Due::default());
         let later = start + Duration::from_secs(9);
-        assert_eq!(clock.renew_all(&[2, 3], later), Some(vec![10, 0]));
+        assert_eq!(clock.renew_all(&[2, 3], || later), Some(vec![10, 0]));
         let after = start + Duration::from_secs(10);
-        assert_eq!(clock.tick(after).expired, vec![(1, 5)]);
+        assert_eq!(clock.tick(|| after).expired, vec![(1, 5)]);
         // What is about to be revoked is not renewed any more.
-        assert_eq!(clock.renew_all(&[1, 2], after), Some(vec![0, 10]));
-        assert_eq!(clock.tick(later + Duration::from_secs(10)).expired, vec![(1, 5)]);
+        assert_eq!(clock.renew_all(&[1, 2], || after), Some(vec![0, 10]));
+        assert_eq!(clock.tick(|| later + Duration::from_secs(10)).expired, vec![(1, 5)]);
+    }
+
+    /// Else a renewal that waited for a lock could revive what a tick found over meanwhile.
+    #[test]
+    fn the_time_is_taken_when_nothing_else_can_come_between() {
+        let clock = clock(&[(1, 10, 0)]);
+        let alone = || {
+            assert!(clock.counting.try_lock().is_none() && clock.shared.leases.try_write().is_none());
+            Instant::now()
+        };
+        clock.tick(alone);
+        assert_eq!(clock.renew_all(&[1], alone), Some(vec![10]));
     }
 
     #[test]
     fn a_new_leader_gives_what_a_checkpoint_left_else_the_whole_ttl() {
         let clock = clock(&[(1, 1000, 100), (2, 1000, 0)]);
         let start = Instant::now();
-        clock.tick(start);
-        assert_eq!(clock.tick(start + Duration::from_secs(100)).expired, vec![(1, 5)]);
-        assert_eq!(clock.tick(start + Duration::from_secs(1000)).expired, vec![(1, 5), (2, 5)]);
+        clock.tick(|| start);
+        assert_eq!(clock.tick(|| start + Duration::from_secs(100)).expired, vec![(1, 5)]);
+        assert_eq!(clock.tick(|| start + Duration::from_secs(1000)).expired, vec![(1, 5), (2, 5)]);
     }
 
     #[test]
     fn long_leases_are_checkpointed_now_and_then() {
         let clock = clock(&[(1, 10_000, 0), (2, 60, 0)]);
         let start = Instant::now();
-        clock.tick(start);
-        assert_eq!(clock.tick(start + CHECKPOINT_INTERVAL / 2).checkpoints, vec![]);
-        clock.renew_all(&[2], start + CHECKPOINT_INTERVAL - Duration::from_secs(1));
-        let due = clock.tick(start + CHECKPOINT_INTERVAL);
+        clock.tick(|| start);
+        assert_eq!(clock.tick(|| start + CHECKPOINT_INTERVAL / 2).checkpoints, vec![]);
+        clock.renew_all(&[2], || start + CHECKPOINT_INTERVAL - Duration::from_secs(1));
+        let due = clock.tick(|| start + CHECKPOINT_INTERVAL);
         let left = 10_000 - CHECKPOINT_INTERVAL.as_secs() as i64 + 1;
         assert_eq!(clock.still_due(&due.checkpoints), vec![LeaseCheckpoint { id: 1, remaining_ttl: left }]);
         // A renewal makes what was found out void.
-        clock.renew_all(&[1], start + CHECKPOINT_INTERVAL);
+        clock.renew_all(&[1], || start + CHECKPOINT_INTERVAL);
         assert_eq!(clock.still_due(&due.checkpoints), vec![]);
-        assert_eq!(clock.tick(start + CHECKPOINT_INTERVAL + TICK).checkpoints, vec![]);
+        assert_eq!(clock.tick(|| start + CHECKPOINT_INTERVAL + TICK).checkpoints, vec![]);
     }
 
     #[test]
     fn a_lease_granted_anew_has_a_deadline_of_its_own() {
         let clock = clock(&[(1, 10, 0)]);
         let start = Instant::now();
-        clock.tick(start);
+        clock.tick(|| start);
         let over = start + Duration::from_secs(10);
-        assert_eq!(clock.tick(over).expired, vec![(1, 5)]);
+        assert_eq!(clock.tick(|| over).expired, vec![(1, 5)]);
         let anew = pb::Lease { granted_ttl_seconds: 60, remaining_ttl_seconds: 0, granted_index: 9 };
         clock.shared.leases.write().set(1, anew);
         assert_eq!(clock.remaining(1), None, "what the earlier one had left is not the new one's");
-        assert_eq!(clock.renew_all(&[1], over), Some(vec![60]));
+        assert_eq!(clock.renew_all(&[1], || over), Some(vec![60]));
         clock.counting.lock().deadlines.insert(1, Deadline { at: over, granted: 5 });
-        assert_eq!(clock.tick(over).expired, vec![]);
-        assert_eq!(clock.tick(over + Duration::from_secs(60)).expired, vec![(1, 9)]);
+        assert_eq!(clock.tick(|| over).expired, vec![]);
+        assert_eq!(clock.tick(|| over + Duration::from_secs(60)).expired, vec![(1, 9)]);
     }
 
     #[test]
     fn leases_are_listed_by_their_ends() {
         let clock = clock(&[(1, 30, 0), (2, 10, 0), (3, 12, 0)]);
         assert_eq!(clock.by_end(), vec![2, 3, 1]);
-        clock.tick(Instant::now());
-        clock.renew_all(&[2], Instant::now() + Duration::from_secs(5));
+        clock.tick(Instant::now);
+        clock.renew_all(&[2], || Instant::now() + Duration::from_secs(5));
         assert_eq!(clock.by_end(), vec![3, 2, 1]);
     }
 
@@ -350,6 +367,6 @@ mod tests {
     fn only_the_leader_renews() {
         let clock = clock(&[(1, 10, 0)]);
         *clock.counting.lock() = Counting::default();
-        assert_eq!(clock.renew_all(&[1], Instant::now()), None);
+        assert_eq!(clock.renew_all(&[1], Instant::now), None);
     }
 }

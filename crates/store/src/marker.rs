@@ -1,7 +1,9 @@
 //! Whose a data directory is: a small file, written at the first start, that refuses a swapped directory.
 //!
-//! It is JSON, for people, with a checksum of its other fields: an id with a flipped digit would be another member's.
+//! It is JSON, for people, with a checksum of its other fields: an id with a flipped digit would be another member's. A
+//! later format keeps that checksum as it is.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -46,7 +48,7 @@ impl Marker {
     /// Writes the marker of `dir`, durably.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
         let mut fields: Map<_, _> = serde_json::from_value(serde_json::to_value(self)?)?;
-        let checksum = checksum(&fields);
+        let checksum = checksum(&fields)?;
         fields.insert(CHECKSUM.to_owned(), checksum.into());
         let fresh = dir.join("member.json.new");
         let mut file = fs::File::create(&fresh)?;
@@ -57,28 +59,31 @@ impl Marker {
     }
 }
 
-fn checksum(fields: &Map<String, Value>) -> u32 {
-    crc32c::crc32c(Value::Object(fields.clone()).to_string().as_bytes())
+/// Of the fields in the order of their names, without spaces.
+fn checksum(fields: &Map<String, Value>) -> Result<u32, serde_json::Error> {
+    let sorted: BTreeMap<_, _> = fields.iter().collect();
+    Ok(crc32c::crc32c(&serde_json::to_vec(&sorted)?))
 }
 
 /// The marker that `path` holds.
 fn read(path: &Path, bytes: &[u8]) -> Result<Marker, Error> {
     let damaged = |reason| Error::Damaged { path: path.to_owned(), reason };
-    let mut fields: Map<_, _> = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+    let invalid = |error: serde_json::Error| damaged(error.to_string());
+    let mut fields: Map<_, _> = serde_json::from_slice(bytes).map_err(invalid)?;
     // One of an earlier version has none.
     if let Some(sum) = fields.remove(CHECKSUM)
-        && sum != checksum(&fields)
+        && sum != checksum(&fields).map_err(invalid)?
     {
         return Err(damaged("its checksum does not match".to_owned()));
     }
-    // Of a later format nothing else is known.
+    // Of a later format no other field is known.
     let format = fields.get("format").and_then(Value::as_u64).unwrap_or_default();
     match u32::try_from(format) {
         Ok(format) if format > FORMAT => {
             let path = path.parent().unwrap_or(path).to_owned();
             Err(Error::NewerFormat { path, found: format, known: FORMAT })
         }
-        _ => serde_json::from_value(Value::Object(fields)).map_err(|error| damaged(error.to_string())),
+        _ => serde_json::from_value(Value::Object(fields)).map_err(invalid),
     }
 }
 
@@ -170,7 +175,8 @@ mod tests {
     #[test]
     fn a_marker_of_a_later_format_is_refused_as_such() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(FILE), r#"{"format": 99, "members": ["a"]}"#).unwrap();
+        let later = r#"{"crc32c": 1872805386, "members": ["a"], "format": 99}"#;
+        fs::write(dir.path().join(FILE), later).unwrap();
         let refused = claim(dir.path(), "a", fresh).unwrap_err().to_string();
         assert!(refused.contains("has format 99"), "{refused}");
     }

@@ -267,7 +267,8 @@ fn resume(own: &Own, answers: &Answers) -> Result<Step, String> {
     for (url, peer) in heard(answers) {
         object(own, url, peer)?;
     }
-    let present = own.voters.values().filter(|url| matches!(answers.get(*url), Some(Ok(_)))).count();
+    // Who has no data there can't know what this member has acknowledged.
+    let present = own.voters.values().filter(|url| matches!(answers.get(*url), Some(Ok(peer)) if peer.data)).count();
     // This member and those that answered.
     if (present + 1) * 2 > own.voters.len() + 1 {
         return Ok(Step::Go);
@@ -457,6 +458,7 @@ mod tests {
         let a = old("a");
         assert!(matches!(decide(&a, &answers(vec![])), Step::Wait(_)));
         assert_eq!(decide(&a, &answers(vec![("b", member("b"))])), Step::Go);
+        assert!(matches!(decide(&a, &answers(vec![("b", waiting("b"))])), Step::Wait(_)));
         let alone = Own { voters: BTreeMap::new(), ..a };
         assert_eq!(decide(&alone, &answers(vec![])), Step::Go);
     }

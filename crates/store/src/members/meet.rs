@@ -161,10 +161,12 @@ impl Introduction {
         let identity = node.identity();
         let mut pause = Pause::default();
         loop {
+            // First this: raft answers once it knows the members that its log names.
+            let data = node.initialized().await.map_err(stopped)?;
             let others = node.members().into_iter().filter(|member| member.id != node.id() && !member.learner);
             let own = Own {
                 voters: others.filter_map(|member| Some((member.id, member.peer_urls.into_iter().next()?))).collect(),
-                data: node.initialized().await.map_err(stopped)?,
+                data,
                 last_index: node.status().last_index,
                 ..self.own(node.id(), identity.cluster())
             };

@@ -132,7 +132,7 @@ impl Hub {
 
     fn run(&self, news: &NewsReceiver, notify_interval: Duration) {
         let mut notified = Instant::now();
-        while let Ok(news) = news.next(IDLE_CHECK.min(notify_interval)) {
+        while let Ok(news) = news.next(IDLE_CHECK.min(notify_interval.saturating_sub(notified.elapsed()))) {
             match news {
                 Some(News::Changes { events, revision }) => {
                     failpoint!("watch-before-send");

@@ -106,7 +106,7 @@ async fn run(reach: Arc<Reach>, mut queue: mpsc::Receiver<Waiting>) {
         while !readers.is_empty() {
             let round = tokio::time::timeout(ROUND_MAX, round(&reach, &mut readers)).await;
             match round.unwrap_or(Err(ReadError::NoQuorum)) {
-                Ok(id) => serve(&reach, &mut readers, id).await,
+                Ok(id) => serve(&reach, &mut readers, id),
                 Err(ReadError::Stopped) => readers.drain(..).for_each(|reader| reader.tell(Err(ReadError::Stopped))),
                 Err(error) => {
                     refuse(&mut readers, error);
@@ -121,16 +121,20 @@ async fn run(reach: Arc<Reach>, mut queue: mpsc::Receiver<Waiting>) {
     }
 }
 
-/// Answers those that are done after a round: followers at once, the others when its entry is applied.
-async fn serve(reach: &Reach, readers: &mut Vec<Waiting>, id: LogId) {
+/// Answers those that are done after a round: followers at once, the others when its entry is applied. The next round
+/// does not wait for that: a slow disk here must not hold up the followers.
+fn serve(reach: &Arc<Reach>, readers: &mut Vec<Waiting>, id: LogId) {
     let (here, followers): (Vec<_>, Vec<_>) =
         readers.drain(..).partition(|waiting| matches!(waiting.reader, Reader::Here(_)));
     followers.into_iter().for_each(|reader| reader.tell(Ok(id)));
     if here.is_empty() {
         return;
     }
-    let applied = applied(reach, id).await.map(|()| id);
-    here.into_iter().for_each(|reader| reader.tell(applied));
+    let reach = reach.clone();
+    tokio::spawn(async move {
+        let applied = applied(&reach, id).await.map(|()| id);
+        here.into_iter().for_each(|reader| reader.tell(applied));
+    });
 }
 
 /// Answers those that have no round to wait for: followers, which ask the next leader by themselves, and reads

@@ -153,7 +153,11 @@ impl Node {
                     // Another change is under way.
                     tracing::debug!("a change of members is not taken: {error}");
                 }
-                Err(error) => return Err(refused(&error)),
+                Err(error) => {
+                    // Voters change in two steps, and the next leader may complete what this one began.
+                    let begun = self.membership() != now;
+                    return Err(if begun { ProposeError::Unknown } else { refused(&error) });
+                }
             }
             if Instant::now() + RETRY_PAUSE >= deadline {
                 return Err(ProposeError::TimedOut);
