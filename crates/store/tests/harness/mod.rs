@@ -20,6 +20,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
+/// How long a directory may be held by what is left of a store that was stopped.
+const IN_USE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// A running store; `stop` ends it.
 pub struct Running {
     pub channel: Channel,
@@ -30,7 +33,16 @@ pub struct Running {
 
 /// Starts a store named `a` on `dir`.
 pub async fn start(dir: &Path) -> Running {
-    try_start(dir, "a").await.expect("the store starts")
+    let begun = std::time::Instant::now();
+    loop {
+        match try_start(dir, "a").await {
+            // Tasks of one that was stopped may hold the directory for a moment more.
+            Err(store::Error::InUse { .. }) if begun.elapsed() < IN_USE_MAX => {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            started => return started.expect("the store starts"),
+        }
+    }
 }
 
 /// Starts a store named `a` with so many entries between two snapshots.

@@ -110,13 +110,17 @@ impl Place {
 
     /// Runs and serves.
     pub async fn start(&mut self, initial: &[(String, String)], join: Join) -> store::Ready {
-        let ready = self.launch(initial, join).await;
-        match tokio::time::timeout(PATIENCE, ready).await.expect("ready in time") {
-            Ok(ready) => ready,
-            Err(_) => {
-                let reason = self.refusal().await;
-                panic!("{} ended: {reason}", self.name)
+        let begun = tokio::time::Instant::now();
+        loop {
+            let ready = self.launch(initial, join).await;
+            if let Ok(ready) = tokio::time::timeout(PATIENCE, ready).await.expect("ready in time") {
+                return ready;
             }
+            let reason = self.refusal().await;
+            // Tasks of one that was stopped may hold the directory for a moment more.
+            let held = reason.contains("in use by another process") && begun.elapsed() < PATIENCE;
+            assert!(held, "{} ended: {reason}", self.name);
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 

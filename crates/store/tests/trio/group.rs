@@ -116,6 +116,11 @@ impl Trio {
     }
 
     async fn run(&self, index: usize, peer: TcpListener) -> Member {
+        let run = self.try_run(index, peer).await;
+        run.unwrap_or_else(|error| panic!("{} ended: {error}", NAMES[index]))
+    }
+
+    async fn try_run(&self, index: usize, peer: TcpListener) -> Result<Member, store::Error> {
         let name = NAMES[index];
         let pki = self.dir.path().join("pki").join(name);
         let tls = PeerTls { certificate: pki.join("peer.crt"), key: pki.join("peer.key"), ca: pki.join("ca.crt") };
@@ -140,21 +145,31 @@ impl Trio {
             snapshot_entries: self.snapshot_entries,
             ..Default::default()
         };
-        let mut task = tokio::spawn(store::run(config, client, async {
+        let task = tokio::spawn(store::run(config, client, async {
             let _gone = stopped.await.is_err();
         }));
         let ready = tokio::time::timeout(PATIENCE, ready).await.expect("ready in time");
-        let Ok(ready) = ready else { panic!("{name} ended: {:?}", (&mut task).await) };
+        let Ok(ready) = ready else { return Err(task.await.expect("no panic").expect_err("it ended by itself")) };
         let channel = Channel::from_shared(format!("http://{}", ready.address)).expect("a URL");
         let channel = channel.connect().await.expect("a connection");
-        Member { channel, leads, stop, task }
+        Ok(Member { channel, leads, stop, task })
     }
 
     /// Starts a member again.
     pub async fn restart(&mut self, index: usize) {
         let address = self.urls[index].1.trim_start_matches("https://").to_owned();
-        let listener = eventually(|| TcpListener::bind(&address)).await;
-        self.members[index] = Some(self.run(index, listener).await);
+        let begun = tokio::time::Instant::now();
+        self.members[index] = loop {
+            let listener = eventually(|| TcpListener::bind(&address)).await;
+            match self.try_run(index, listener).await {
+                Ok(member) => break Some(member),
+                // Tasks of one that was stopped may hold the directory for a moment more.
+                Err(store::Error::InUse { .. }) if begun.elapsed() < PATIENCE => {
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+                Err(error) => panic!("{} ended: {error}", NAMES[index]),
+            }
+        };
     }
 
     /// Stops a member as SIGTERM does.
