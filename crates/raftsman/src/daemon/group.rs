@@ -24,9 +24,7 @@ use crate::pki::member::MemberFiles;
 const CLIENT_PORT: u16 = 2379;
 /// The auto compaction's mode where none is given.
 const PERIODIC: &str = "periodic";
-/// How often a watch's progress is told where nothing else is said; etcd's.
-const NOTIFY: &str = "10m";
-/// The least of it.
+/// The shortest interval in which a watch's progress is told.
 const NOTIFY_MIN: Duration = Duration::from_millis(100);
 
 /// Whether the group of members begins with this start.
@@ -72,9 +70,9 @@ pub struct GroupFlags {
     /// What it keeps: a time such as 1h30m, or a number of revisions; 0 is all
     #[arg(long, value_name = "AMOUNT", env = "RAFTSMAN_AUTO_COMPACTION_RETENTION", default_value = "0")]
     auto_compaction_retention: String,
-    /// How often a quiet etcd watch that asked for it is told its progress, such as 5s; at least 100ms
-    #[arg(long, value_name = "DURATION", env = "RAFTSMAN_WATCH_PROGRESS_NOTIFY_INTERVAL", default_value = NOTIFY)]
-    watch_progress_notify_interval: String,
+    /// How often a quiet etcd watch that asked for it is told its progress, such as 5s; at least 100ms [default: 10m]
+    #[arg(long, value_name = "DURATION", env = "RAFTSMAN_WATCH_PROGRESS_NOTIFY_INTERVAL")]
+    watch_progress_notify_interval: Option<String>,
     /// The member's folder that `raftsman pki create` wrote
     #[arg(long, value_name = "DIR", env = "RAFTSMAN_PKI_DIR")]
     pki_dir: Option<PathBuf>,
@@ -149,7 +147,7 @@ impl GroupFlags {
             () if self.snapshot_count != 0 => "--snapshot-count",
             () if self.auto_compaction_mode != PERIODIC => "--auto-compaction-mode",
             () if self.auto_compaction_retention != "0" => "--auto-compaction-retention",
-            () if self.watch_progress_notify_interval != NOTIFY => "--watch-progress-notify-interval",
+            () if self.watch_progress_notify_interval.is_some() => "--watch-progress-notify-interval",
             () => return Ok(()),
         };
         Err(Failure::Usage(format!(
@@ -163,17 +161,17 @@ impl GroupFlags {
         let auto_compaction = compaction.map_err(|why| {
             Failure::Usage(format!("--auto-compaction-retention {}: {why}", self.auto_compaction_retention))
         })?;
-        let text = &self.watch_progress_notify_interval;
-        let interval = store::parse_duration(text).filter(|interval| *interval >= NOTIFY_MIN);
-        let progress_interval = interval.ok_or_else(|| {
+        let interval = self.watch_progress_notify_interval.as_ref().map(|text| {
+            let interval = store::parse_duration(text).filter(|interval| *interval >= NOTIFY_MIN);
             let allowed = "a duration such as 5s or 1m30s, and at least 100ms";
-            Failure::Usage(format!("--watch-progress-notify-interval {text}: it must be {allowed}"))
-        })?;
+            let refused = || Failure::Usage(format!("--watch-progress-notify-interval {text}: it must be {allowed}"));
+            interval.ok_or_else(refused)
+        });
         Ok(Limits {
             quota_bytes: self.quota_backend_bytes,
             snapshot_entries: self.snapshot_count,
             auto_compaction,
-            progress_interval,
+            progress_interval: interval.transpose()?.unwrap_or_default(),
         })
     }
 
@@ -392,7 +390,7 @@ mod tests {
         let limits = |args: &[&str]| Line::try_parse_from([&["store"], args].concat()).unwrap().flags.limits();
         let given = limits(&["--watch-progress-notify-interval", "1m30s"]).unwrap();
         assert_eq!(given.progress_interval, Duration::from_secs(90));
-        assert_eq!(limits(&[]).unwrap().progress_interval, Duration::from_secs(600));
+        assert_eq!(limits(&[]).unwrap().progress_interval, Duration::ZERO, "the store's default");
         for (flag, value, reason) in [
             ("--auto-compaction-retention", "1y", "--auto-compaction-retention 1y: "),
             ("--watch-progress-notify-interval", "5", "--watch-progress-notify-interval 5: it must be a duration"),
